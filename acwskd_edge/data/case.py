@@ -1,0 +1,106 @@
+"""A case: one labelled study, and what every data set gives."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acwskd_edge.contract import Intensity, Label
+from acwskd_edge.errors import DataError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study on its own grid: slices are the first axis, rows go to posterior and columns to the left (CT, MR).
+
+    Raises:
+        DataError: image and label differ in shape, or the image holds NaN or infinite values.
+    """
+
+    id: str
+    patient: str
+    image: NDArray[np.generic]  # (D, H, W) or (D, H, W, C)
+    label: NDArray[np.uint8] | None  # (D, H, W); None for a scan without truth
+    spacing: tuple[float, float, float] | None  # mm between slices, rows, columns; None where the pack lost it
+    affine: NDArray[np.float64] | None = None  # 4x4, voxel (column, row, slice) of this grid -> mm, RAS
+
+    def __post_init__(self) -> None:
+        if self.image.ndim not in (3, 4) or 0 in self.image.shape:
+            raise DataError(f"case {self.id}: image of shape {self.image.shape}", allowed="slices x rows x columns")
+        if self.label is not None and self.label.shape != self.image.shape[:3]:
+            raise DataError(
+                f"case {self.id}: image is {self.image.shape[:3]} but label is {self.label.shape}",
+                hint="resample the label onto the image's grid",
+            )
+        if self.image.dtype.kind == "f" and not np.isfinite(self.image).all():
+            raise DataError(f"case {self.id}: image has NaN or infinite voxels", hint="repair or exclude the scan")
+
+    @property
+    def in_plane(self) -> tuple[float, float] | None:
+        """Row and column spacing in mm."""
+        return None if self.spacing is None else self.spacing[1:]
+
+
+class DataSet(Protocol):
+    """What training, the gate and the benchmark know of a data set."""
+
+    kind: str  # the name before the colon of --data
+    labels: tuple[Label, ...]
+    modality: str
+    pixel: str  # see Contract.pixel
+    channels: int
+    intensity: Intensity
+    warning: str | None  # what a reader of any figure measured on it must know
+
+    def ids(self) -> list[str]:
+        """All case ids, sorted."""
+        ...
+
+    def split_of(self, case_id: str) -> Split:
+        """The split of a case; all cases of a patient share it."""
+        ...
+
+    def load(self, case_id: str) -> Case:
+        """Read and check one case.
+
+        Raises:
+            DataError: the files are absent, damaged or contradict each other.
+        """
+        ...
+
+
+def cases_in(data: DataSet, split: Split) -> list[str]:
+    """Ids of a split; a data set of fewer than three patients has every case in every split (and warns)."""
+    return [one for one in data.ids() if data.split_of(one) == split] or data.ids()
+
+
+def split_hash(data: DataSet) -> str:
+    """SHA-256 over 'id split' lines: two runs with the same hash used the same split."""
+    lines = "".join(f"{one} {data.split_of(one)}\n" for one in data.ids())
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_labels(case_id: str, label: NDArray[np.generic], labels: tuple[Label, ...]) -> NDArray[np.uint8]:
+    """The label as uint8.
+
+    Raises:
+        DataError: a value that is not a label id.
+    """
+    known = {one.id for one in labels}
+    found = np.unique(label)
+    wrong = [float(v) for v in found if not (float(v).is_integer() and int(v) in known)]
+    if wrong:
+        shown = ", ".join(f"{v:g}" for v in wrong[:5])
+        raise DataError(
+            f"case {case_id}: label value(s) {shown} outside the label map",
+            allowed=", ".join(f"{one.id} {one.name}" for one in labels),
+            hint="map the labels first, or choose the data set's kind",
+        )
+    return label.astype(np.uint8)

@@ -1,0 +1,86 @@
+"""The U-Net (Ronneberger et al. 2015, with batch norm and padding) at any width, and its space-to-depth student.
+
+Exportable by construction: static shapes, convolution, ReLU, max pooling, transposed convolution, concatenation and,
+behind a space-to-depth stem, one bilinear x2 of the logits without align_corners. No InstanceNorm, no other op.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acwskd_edge.errors import UsageError
+
+
+def double_conv(cin: int, cout: int) -> nn.Sequential:
+    """(Conv3x3 - BN - ReLU) twice."""
+    layers: list[nn.Module] = []
+    for source in (cin, cout):
+        layers += [nn.Conv2d(source, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """Encoder, decoder with skip connections, 1x1 head.
+
+    Args:
+        channels: of the input image.
+        classes: K, with background.
+        width: channels of the first level; doubled at each of the `levels`.
+        levels: resolutions, 5 in the full net (64, 128, 256, 512, 1024).
+        stem: 1, or 2 for a space-to-depth stem: level one runs at half resolution and the logits are upsampled.
+    """
+
+    def __init__(self, channels: int, classes: int, *, width: int, levels: int = 5, stem: int = 1) -> None:
+        super().__init__()
+        widths = [width * 2**i for i in range(levels)]
+        self.stem = stem
+        self.stride = stem * 2 ** (levels - 1)  # input sides must be divisible by this
+        self.feature_channels = widths[-2::-1]  # of decode()'s features, deepest first
+        # Space-to-depth(2) then Conv3x3 is this one strided convolution: same weights, same MACs, one plain op.
+        self.entry: nn.Module = nn.Identity()
+        if stem == 2:
+            self.entry = nn.Sequential(
+                nn.Conv2d(channels, width, 6, stride=2, padding=2, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            )
+        first = channels if stem == 1 else width
+        self.down = nn.ModuleList(
+            double_conv(cin, cout) for cin, cout in zip([first, *widths[:-1]], widths, strict=True)
+        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in self.feature_channels)
+        self.merge = nn.ModuleList(double_conv(2 * w, w) for w in self.feature_channels)
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def decode(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> decoder features, deepest first; the last is the penultimate feature of the network."""
+        side_h, side_w = image.shape[-2:]
+        if side_h % self.stride or side_w % self.stride:
+            raise UsageError(f"input {side_h}x{side_w}", allowed=f"sides divisible by {self.stride}")
+        x = self.entry(image)
+        skips: list[Tensor] = []
+        for i, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if i else x)
+            skips.append(x)
+        features = []
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+            features.append(x)
+        return features
+
+    def classify(self, penultimate: Tensor, head: nn.Module | None = None) -> Tensor:
+        """Penultimate feature -> logits (B, K, H, W) on the input's grid, through `head` or the main head."""
+        return self.upsample((head or self.head)(penultimate), self.stem)
+
+    @staticmethod
+    def upsample(logits: Tensor, factor: int) -> Tensor:
+        """Bilinear upsampling by a whole factor (half-pixel centres)."""
+        if factor == 1:
+            return logits
+        return F.interpolate(logits, scale_factor=float(factor), mode="bilinear", align_corners=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) -> logits (B, K, H, W)."""
+        return self.classify(self.decode(image)[-1])

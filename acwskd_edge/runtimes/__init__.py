@@ -1,0 +1,71 @@
+"""Runtimes: load an artefact, then numpy in, numpy out. The gate, benchmark, verify and predict know only this.
+
+Each runtime is one module with `load(path, threads) -> Runtime`; adding one is a file and a line in `RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acwskd_edge.errors import MissingDependency, UsageError
+
+
+class Runtime(Protocol):
+    """A loaded artefact, batch of one.
+
+    io `tensor`: float32 (1, C, h, w), normalised -> float32 logits (1, K, h, w).
+    io `raw`: pixels (1, C, h, w) of the contract's dtype -> uint8 mask (1, h, w).
+    Layout and dtype of the artefact itself (NHWC, float32 or int32 pixels) are the runtime's business.
+    """
+
+    def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]: ...
+
+
+class RuntimeModule(Protocol):
+    """What a module in this folder offers."""
+
+    def load(self, path: Path, threads: int) -> Runtime: ...
+
+
+@dataclass(frozen=True)
+class RuntimeEntry:
+    """Where a runtime lives and what it needs."""
+
+    module: str
+    package: str  # import name of what executes the artefact
+    install: str  # the command that brings it
+    timed: bool  # False: executes for correctness only, its latency says nothing
+
+
+RUNTIMES: dict[str, RuntimeEntry] = {
+    "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "torch", "pip install torch", True),
+    "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "onnxruntime", "pip install onnxruntime", True),
+    "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "ai_edge_litert", "pip install ai-edge-litert", True),
+    "coreml-program": RuntimeEntry(
+        "acwskd_edge.runtimes.coreml_program", "coremltools", "pip install coremltools torch", False
+    ),
+}
+
+
+def load(name: str, path: str | Path, threads: int = 1) -> Runtime:
+    """Load an artefact.
+
+    Raises:
+        UsageError: no such runtime.
+        MissingDependency: its package is not installed here.
+    """
+    if name not in RUNTIMES:
+        raise UsageError(f"unknown runtime {name!r}", allowed=", ".join(RUNTIMES))
+    entry = RUNTIMES[name]
+    try:
+        importlib.import_module(entry.package)
+    except ImportError as error:
+        raise MissingDependency(f"runtime {name} needs {entry.package}", hint=entry.install) from error
+    module = cast(RuntimeModule, importlib.import_module(entry.module))
+    return module.load(Path(path), threads)

@@ -1,0 +1,85 @@
+"""Targets: ways to emit an artefact. Adding one is a module with `emit(job) -> Path` and an entry here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from acwskd_edge.errors import MissingDependency, UsageError
+
+if TYPE_CHECKING:
+    from convert.export import Job
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of a target without importing its tools."""
+
+    name: str
+    precisions: tuple[str, ...]
+    runtime: str  # a key of acwskd_edge.runtimes.RUNTIMES: what executes the artefact here
+    packages: tuple[tuple[str, str], ...]  # (import name, what to pip install)
+
+    def preflight(self, precision: str) -> None:
+        """Check that this precision is legal and every tool is present.
+
+        Raises:
+            UsageError: illegal precision; names the legal ones.
+            MissingDependency: names the package and the install command.
+        """
+        if precision not in self.precisions:
+            raise UsageError(
+                f"precision {precision!r} for target {self.name}", allowed=", ".join(self.precisions)
+            )
+        for module, package in self.packages:
+            if importlib.util.find_spec(module) is None:
+                raise MissingDependency(f"target {self.name} needs {package}", hint=f"pip install {package}")
+
+    def emit(self, job: Job) -> Path:
+        """Write the artefact into `job.folder` and return its path (a file, or a folder for Core ML)."""
+        path: Path = importlib.import_module(f"convert.targets.{self.name}").emit(job)
+        return path
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            "onnx",
+            ("fp32", "fp16", "int8"),
+            "onnxruntime",
+            (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")),
+        ),
+        Target(
+            "tflite",
+            ("fp32", "fp16", "int8"),
+            "litert",
+            (
+                ("litert_torch", "litert-torch"),
+                ("ai_edge_quantizer", "ai-edge-quantizer"),
+                ("ai_edge_litert", "ai-edge-litert"),
+            ),
+        ),
+        Target("coreml", ("fp32", "fp16", "int8"), "coreml-program", (("coremltools", "coremltools"),)),
+    )
+}
+
+
+def find_target(name: str) -> Target:
+    """Look a target up.
+
+    Raises:
+        UsageError: no such target.
+    """
+    if name == "jetson":
+        raise UsageError(
+            "target jetson is not built yet",
+            allowed=", ".join([*TARGETS, "all"]),
+            hint="--target onnx --precision fp16, then trtexec on the device; see docs/targets/jetson.md",
+        )
+    if name not in TARGETS:
+        raise UsageError(f"unknown target {name!r}", allowed=", ".join([*TARGETS, "all"]))
+    return TARGETS[name]
