@@ -89,6 +89,10 @@ class Contract:
         """A copy with these facts added to its provenance."""
         return replace(self, provenance={**self.provenance, **facts})
 
+    def with_spacing(self, spacing: tuple[float, float]) -> Contract:
+        """A copy for this spacing of the network's grid."""
+        return replace(self, spacing=spacing)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, with the rules that the schema fixes spelled out for readers in other languages."""
         return {

@@ -34,15 +34,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror})", hint="choose another output folder") from error
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UsageError(
                 f"cannot write {path} ({error.strerror})", hint="free disk space or choose another folder"
@@ -76,8 +77,8 @@ def new_folder(final: Path) -> Iterator[Path]:
         work.chmod(0o755)
         old = final.with_name(final.name + ".old")
         if final.exists():
-            os.replace(final, old)
-        os.replace(work, final)
+            final.replace(old)
+        work.replace(final)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -87,7 +88,7 @@ def restore_folder(final: Path) -> None:
     """Undo a replacement that was killed halfway."""
     old = final.with_name(final.name + ".old")
     if old.exists() and not final.exists():
-        os.replace(old, final)
+        old.replace(final)
 
 
 @contextmanager

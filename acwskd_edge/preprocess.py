@@ -64,9 +64,7 @@ def to_grid(image: NDArray[np.generic], contract: Contract) -> NDArray[np.generi
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] != contract.channels or 0 in image.shape:
-        raise DataError(
-            f"image of shape {image.shape}", allowed=f"(height, width) with {contract.channels} channel(s)"
-        )
+        raise DataError(f"image of shape {image.shape}", allowed=f"(height, width) with {contract.channels} channel(s)")
     values = image.astype(np.float64)
     if not np.isfinite(values).all():
         raise DataError("image has NaN or infinite pixels", hint="repair or exclude the scan")
@@ -85,7 +83,8 @@ def normalise(pixels: NDArray[np.generic], contract: Contract) -> NDArray[np.flo
     """Grid pixels (h, w, C) -> network input (1, C, h, w) float32."""
     norm = contract.intensity
     values = np.clip(pixels.astype(np.float32), np.float32(norm.low), np.float32(norm.high))
-    values = (values - np.array(norm.mean, np.float32)) / np.array(norm.std, np.float32)
+    mean, std = np.asarray(norm.mean, np.float32), np.asarray(norm.std, np.float32)
+    values = np.asarray((values - mean) / std, np.float32)
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
@@ -116,9 +115,7 @@ def label_to_grid(label: NDArray[np.generic], contract: Contract) -> NDArray[np.
     return grid
 
 
-def network_spacing(
-    contract: Contract, height: int, width: int, spacing: tuple[float, float]
-) -> tuple[float, float]:
+def network_spacing(contract: Contract, height: int, width: int, spacing: tuple[float, float]) -> tuple[float, float]:
     """Millimetres per row and column of the network's grid for an image of this size and spacing."""
     spot = place(contract, height, width)
     return spacing[0] * height / spot.height, spacing[1] * width / spot.width

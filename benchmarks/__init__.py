@@ -1,0 +1,1 @@
+"""Workshop: run as `python -m benchmarks` from a checkout."""

@@ -21,6 +21,9 @@ class RawGraph(nn.Module):
     Input (1, C, h, w) pixels on the network's grid, any real dtype; output uint8 mask (1, h, w).
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module, contract: Contract) -> None:
         super().__init__()
         self.network = network

@@ -1,0 +1,1 @@
+"""Workshop: run as `python -m train` from a checkout."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -57,7 +58,11 @@ class DataSet(Protocol):
     pixel: str  # see Contract.pixel
     channels: int
     intensity: Intensity
-    warning: str | None  # what a reader of any figure measured on it must know
+
+    @property
+    def warning(self) -> str | None:
+        """What a reader of any figure measured on it must know."""
+        ...
 
     def ids(self) -> list[str]:
         """All case ids, sorted."""
@@ -76,9 +81,45 @@ class DataSet(Protocol):
         ...
 
 
+FEW = 3  # fewer cases than this cannot be split
+
+
+def few_cases_warning(count: int) -> str | None:
+    """What to say when training and validation are the same scans."""
+    if count >= FEW:
+        return None
+    return (
+        f"{count} case(s) only: training, validation and test are the same scans, so Dice shows that the pipeline "
+        "works, not that the model generalises"
+    )
+
+
+def split_by_hash(ids: Iterable[str], fixed_test: Iterable[str] = ()) -> dict[str, Split]:
+    """A split for data that comes without one: a fifth validates and, unless `fixed_test` says which, a fifth tests.
+
+    The order is that of the ids' SHA-256, so adding cases moves few others.
+    """
+    test = set(fixed_test) & set(ids)
+    rest = sorted(set(ids) - test, key=lambda one: hashlib.sha256(one.encode()).hexdigest())
+    share = max(1, len(rest) // 5)
+    splits: dict[str, Split] = dict.fromkeys(test, "test")
+    for rank, one in enumerate(rest):
+        splits[one] = "val" if rank < share else "test" if not test and rank < 2 * share else "train"
+    return splits
+
+
 def cases_in(data: DataSet, split: Split) -> list[str]:
-    """Ids of a split; a data set of fewer than three patients has every case in every split (and warns)."""
-    return [one for one in data.ids() if data.split_of(one) == split] or data.ids()
+    """Ids of a split; a data set of fewer than three cases has every case in every split (see its `warning`).
+
+    Raises:
+        DataError: the split is empty.
+    """
+    if len(data.ids()) < FEW:
+        return data.ids()
+    chosen = [one for one in data.ids() if data.split_of(one) == split]
+    if not chosen:
+        raise DataError(f"{data.kind}: no case in the {split} split", hint="add cases; splits are by patient")
+    return chosen
 
 
 def split_hash(data: DataSet) -> str:

@@ -6,6 +6,7 @@ Each runtime is one module with `load(path, threads) -> Runtime`; adding one is 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -24,13 +25,17 @@ class Runtime(Protocol):
     Layout and dtype of the artefact itself (NHWC, float32 or int32 pixels) are the runtime's business.
     """
 
-    def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]: ...
+    def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """One forward pass."""
+        ...
 
 
 class RuntimeModule(Protocol):
     """What a module in this folder offers."""
 
-    def load(self, path: Path, threads: int) -> Runtime: ...
+    def load(self, path: Path, threads: int) -> Runtime:
+        """Load an artefact; `threads` is exact."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,19 @@ class RuntimeEntry:
     """Where a runtime lives and what it needs."""
 
     module: str
-    package: str  # import name of what executes the artefact
+    packages: tuple[str, ...]  # import names; any one of them will do
     install: str  # the command that brings it
     timed: bool  # False: executes for correctness only, its latency says nothing
 
 
 RUNTIMES: dict[str, RuntimeEntry] = {
-    "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "torch", "pip install torch", True),
-    "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "onnxruntime", "pip install onnxruntime", True),
-    "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "ai_edge_litert", "pip install ai-edge-litert", True),
+    "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", ("torch",), "pip install torch", True),
+    "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", ("onnxruntime",), "pip install onnxruntime", True),
+    "litert": RuntimeEntry(
+        "acwskd_edge.runtimes.litert", ("ai_edge_litert", "tflite_runtime"), "pip install ai-edge-litert", True
+    ),
     "coreml-program": RuntimeEntry(
-        "acwskd_edge.runtimes.coreml_program", "coremltools", "pip install coremltools torch", False
+        "acwskd_edge.runtimes.coreml_program", ("coremltools",), "pip install coremltools torch", False
     ),
 }
 
@@ -63,9 +70,7 @@ def load(name: str, path: str | Path, threads: int = 1) -> Runtime:
     if name not in RUNTIMES:
         raise UsageError(f"unknown runtime {name!r}", allowed=", ".join(RUNTIMES))
     entry = RUNTIMES[name]
-    try:
-        importlib.import_module(entry.package)
-    except ImportError as error:
-        raise MissingDependency(f"runtime {name} needs {entry.package}", hint=entry.install) from error
+    if not any(importlib.util.find_spec(package) for package in entry.packages):
+        raise MissingDependency(f"runtime {name} needs {' or '.join(entry.packages)}", hint=entry.install)
     module = cast(RuntimeModule, importlib.import_module(entry.module))
     return module.load(Path(path), threads)

@@ -1,0 +1,46 @@
+# `make demo` and `make test` are all a newcomer needs; both set up .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+DEMO := runs/demo
+DEMO_UNET := runs/demo-unet
+
+.PHONY: help setup demo test check format clean
+help:
+	@echo "make demo    train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
+	@echo "make test    the whole test suite"
+	@echo "make check   ruff and mypy"
+	@echo "make format  ruff format"
+	@echo "make clean   delete .venv and the demo's runs"
+
+setup: .venv/.ready
+.venv/.ready: requirements.txt pyproject.toml
+	@echo "setting up .venv (one to two minutes)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"error: Python {v[0]}.{v[1]}; allowed: 3.11; next: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet -r requirements.txt
+	@$(PY) -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+# Every line is a command of the README; a finished stage is recognised and not repeated.
+demo: setup
+	$(PY) -m train --recipe demo-student --out $(DEMO)
+	$(PY) -m train --recipe demo-unet --out $(DEMO_UNET)
+	$(PY) -m convert $(DEMO) --target all --precision fp32,fp16,int8 || test $$? -eq 3
+	$(PY) -m convert $(DEMO_UNET) --target onnx,tflite --precision fp32,int8 || test $$? -eq 3
+	$(PY) -m acwskd_edge.cli verify $(DEMO)/bundle
+	$(PY) -m benchmarks $(DEMO) --baseline $(DEMO_UNET)
+
+test: setup
+	$(PY) -m pytest -n 2 --dist worksteal
+
+check: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean:
+	rm -rf .venv $(DEMO) $(DEMO_UNET)

@@ -1,0 +1,29 @@
+"""Plain training: the segmentation loss alone. The full U-Net baseline and the plain student use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from acwskd_edge.distill.losses import segmentation_loss
+from acwskd_edge.models.unet import UNet
+
+
+@dataclass
+class PlainSettings:
+    """Nothing to set."""
+
+
+class Plain(nn.Module):
+    """L = L_seg(z)."""
+
+    def __init__(self, network: UNet, classes: int, settings: PlainSettings) -> None:
+        super().__init__()
+
+    def forward(
+        self, network: UNet, images: Tensor, labels: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Objective`."""
+        loss = segmentation_loss(network(images), labels)
+        return loss, {"seg": loss.detach()}

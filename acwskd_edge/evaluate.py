@@ -1,0 +1,115 @@
+"""Scoring anything that turns pixels into masks, on whole cases and on the cases' own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acwskd_edge.contract import Contract
+from acwskd_edge.data.case import Case, DataSet
+from acwskd_edge.metrics import dice_per_class, hd95, mean_skipping_nan
+from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
+from acwskd_edge.runtimes import Runtime
+
+Segment = Callable[[NDArray[np.generic]], NDArray[np.uint8]]
+"""Pixels (D, h, w, C) on the network's grid -> masks (D, h, w)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case with its slices on the network's grid."""
+
+    case: Case
+    pixels: NDArray[np.generic]  # (D, h, w, C), the contract's pixel dtype
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Dice and, if asked for, HD95 of every case (rows) and foreground class (columns)."""
+
+    cases: list[str]
+    classes: list[str]  # names, background left out
+    dice: NDArray[np.float64]  # (N, K-1); NaN where the truth has no such class
+    hd95: NDArray[np.float64] | None  # (N, K-1) in mm, or pixels where the data has no spacing
+    empty: int  # masks predicted empty where the truth has the class
+
+    @property
+    def per_class(self) -> NDArray[np.float64]:
+        """(K-1,) mean over the cases that have the class."""
+        return mean_skipping_nan(self.dice, axis=0)
+
+    @property
+    def mean(self) -> float:
+        """Macro Dice: mean over classes of `per_class`."""
+        return float(mean_skipping_nan(self.per_class))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON: mean, per class, per case; absent values are null."""
+
+        def plain(value: float) -> float | None:
+            return None if np.isnan(value) else round(float(value), 6)
+
+        result: dict[str, Any] = {
+            "mean_dice": plain(self.mean),
+            "dice": {name: plain(v) for name, v in zip(self.classes, self.per_class, strict=True)},
+            "empty_masks": self.empty,
+        }
+        if self.hd95 is not None:
+            per_class = mean_skipping_nan(self.hd95, axis=0)
+            result["mean_hd95"] = plain(float(mean_skipping_nan(per_class)))
+            result["hd95"] = {name: plain(v) for name, v in zip(self.classes, per_class, strict=True)}
+        result["cases"] = {
+            one: {name: plain(v) for name, v in zip(self.classes, row, strict=True)}
+            for one, row in zip(self.cases, self.dice, strict=True)
+        }
+        return result
+
+
+def prepare(data: DataSet, ids: Iterable[str], contract: Contract) -> list[Prepared]:
+    """Load cases and resize their slices once."""
+    prepared = []
+    for one in ids:
+        case = data.load(one)
+        prepared.append(Prepared(case, np.stack([to_grid(piece, contract) for piece in case.image])))
+    return prepared
+
+
+def score(segment: Segment, cases: list[Prepared], contract: Contract, *, with_hd95: bool = False) -> Scores:
+    """Segment every slice, put the masks back onto the cases' own grids and compare with the truth."""
+    names = [label.name for label in contract.labels[1:]]
+    dice, distances, empty = [], [], 0
+    for one in cases:
+        truth = one.case.label
+        assert truth is not None
+        masks = segment(one.pixels)
+        pred = np.stack([to_image(mask, contract, *truth.shape[1:]) for mask in masks])
+        dice.append(dice_per_class(pred, truth, contract.classes))
+        empty += sum(bool((truth == k).any() and not (pred == k).any()) for k in range(1, contract.classes))
+        if with_hd95:
+            distances.append([hd95(pred == k, truth == k, one.case.spacing) for k in range(1, contract.classes)])
+    return Scores(
+        [one.case.id for one in cases],
+        names,
+        np.array(dice),
+        np.array(distances) if with_hd95 else None,
+        empty,
+    )
+
+
+def segment_with(runtime: Runtime, contract: Contract, io: str) -> Segment:
+    """An artefact as a `Segment`, one slice at a time as on a device."""
+
+    def segment(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+        masks = []
+        for piece in pixels:
+            if io == "raw":
+                masks.append(runtime(piece.transpose(2, 0, 1)[None])[0].astype(np.uint8))
+            else:
+                masks.append(mask_of(runtime(normalise(piece, contract)))[0])
+        return np.stack(masks)
+
+    return segment

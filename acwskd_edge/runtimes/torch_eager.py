@@ -1,0 +1,70 @@
+"""The checkpoint itself, in PyTorch: what every other runtime is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from acwskd_edge.contract import Contract
+from acwskd_edge.errors import UsageError
+from acwskd_edge.models import build_model
+from acwskd_edge.models.unet import UNet
+
+
+class TorchRuntime:
+    """A network in eval mode; io `tensor` only."""
+
+    def __init__(self, network: torch.nn.Module, shape: tuple[int, int, int, int], path: Path) -> None:
+        self.network, self.shape, self.path = network, shape, path
+
+    def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Normalised float32 (1, C, h, w) -> float32 logits (1, K, h, w).
+
+        Raises:
+            UsageError: the batch has another shape than the contract.
+        """
+        if batch.shape != self.shape:
+            raise UsageError(f"batch of shape {batch.shape} for {self.path}", allowed=str(self.shape))
+        with torch.inference_mode():
+            logits = self.network(torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32)))
+        return np.asarray(logits.numpy())
+
+
+def load_network(path: Path) -> tuple[UNet, Contract]:
+    """The network of a .safetensors checkpoint, in eval mode, and the contract.json beside it.
+
+    Raises:
+        UsageError: no such file, damaged, or weights of another network than it names.
+        ContractError: contract.json is absent or malformed.
+    """
+    if not path.is_file():
+        raise UsageError(f"no checkpoint at {path}", hint="train first: python -m train --out FOLDER")
+    contract = Contract.load(path.parent / "contract.json")
+    try:
+        with safe_open(path, framework="pt") as file:
+            name = (file.metadata() or {}).get("model")
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is damaged ({error})", hint="copy it again or resume the training") from error
+    if name is None:
+        raise UsageError(f"{path} does not name its model", allowed='safetensors metadata key "model"')
+    network = build_model(name, contract.channels, contract.classes).eval()
+    try:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise UsageError(f"{path} does not hold the weights of {name} ({str(error)[:200]})") from error
+    return network, contract
+
+
+def load(path: Path, threads: int) -> TorchRuntime:
+    """Load a .safetensors checkpoint whose contract.json lies beside it; raises as `load_network`.
+
+    PyTorch has one thread pool per process: `threads` holds for everything that runs in it.
+    """
+    network, contract = load_network(path)
+    torch.set_num_threads(threads)
+    return TorchRuntime(network, (1, contract.channels, contract.height, contract.width), path)

@@ -1,0 +1,88 @@
+"""The run folder's state: one safetensors file that holds everything a resumed run needs, written atomically."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from acwskd_edge.errors import RefusedError
+from acwskd_edge.files import write_atomic
+
+WEIGHTS = "best.safetensors"
+STATE = "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0  # steps done
+    best_dice: float = -1.0
+    best_step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)  # one record per logged step
+
+
+def save_weights(path: Path, network: nn.Module, model: str) -> None:
+    """The deployed weights, with the model's name in the file's metadata."""
+    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    write_atomic(path, save(tensors, metadata={"model": model, "format": "pt"}))
+
+
+def _tensors(
+    network: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[tuple[str, Tensor]]:
+    for part, module in (("network", network), ("objective", objective)):
+        for name, value in module.state_dict().items():
+            yield f"{part}.{name}", value.detach().contiguous()
+    for index, group in enumerate(optimizer.param_groups):
+        for place, parameter in enumerate(group["params"]):
+            momentum = optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                yield f"momentum.{index}.{place}", momentum.contiguous()
+
+
+def save_state(
+    path: Path,
+    network: nn.Module,
+    objective: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Network, training-time modules, momentum and progress."""
+    tensors = dict(_tensors(network, objective, optimizer))
+    write_atomic(path, save(tensors, metadata={"progress": json.dumps(vars(progress))}))
+
+
+def load_state(path: Path, network: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Put everything back; a run without a state file starts at step 0.
+
+    Raises:
+        RefusedError: the file is damaged or belongs to another network.
+    """
+    if not path.exists():
+        return Progress()
+    try:
+        with safe_open(path, framework="pt") as stream:
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            progress = Progress(**json.loads(stream.metadata()["progress"]))
+        for part, module in (("network", network), ("objective", objective)):
+            prefix = f"{part}."
+            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise RefusedError(
+            f"cannot resume from {path} ({error})", hint="delete the run folder and train again"
+        ) from error
+    for index, group in enumerate(optimizer.param_groups):
+        for place, parameter in enumerate(group["params"]):
+            momentum = tensors.get(f"momentum.{index}.{place}")
+            if momentum is not None:
+                optimizer.state[parameter]["momentum_buffer"] = momentum
+    return progress
