@@ -19,7 +19,7 @@ from acwskd_edge.contract import Intensity, Label
 from acwskd_edge.data.case import Case, Split
 from acwskd_edge.errors import DataError, UsageError
 
-VERSION = 1
+VERSION = 1  # of the drawing: a change that moves a byte needs the next number and new figures
 PATIENTS = 40  # of a bare `--data phantom`
 MOST = 9999  # the number of digits in an id
 
@@ -89,17 +89,17 @@ PARTS: tuple[Part, ...] = (
     ), color=(0, 114, 178), wall=0.45, content="medulla"),
     Part("pancreas", (40, 94, 92), (
         (-0.16, 0.06, 0.72, 0.13, 0.17, 0.09), (-0.1, 0, 0.6, 0.13, 0.16, 0.08),
-        (0.1, -0.08, 0.53, 0.12, 0.16, 0.07), (0.32, 0.04, 0.46, 0.12, 0.16, 0.07),
+        (0.1, -0.08, 0.53, 0.13, 0.17, 0.08), (0.32, 0.04, 0.46, 0.13, 0.17, 0.08),
         (0.54, 0.22, 0.4, 0.11, 0.15, 0.06),
-    ), color=(240, 228, 66)),
+    ), color=(240, 228, 66), wander=0.03),
     Part("duodenum", (40, 72, 86), (
         (-0.16, -0.26, 0.54, 0.12, 0.15, 0.07), (-0.28, -0.08, 0.6, 0.12, 0.16, 0.07),
         (-0.34, 0.1, 0.7, 0.13, 0.17, 0.08), (-0.32, 0.16, 0.84, 0.13, 0.17, 0.08),
         (-0.14, 0.16, 0.94, 0.13, 0.16, 0.07), (0.16, 0.14, 0.95, 0.12, 0.16, 0.07),
-    ), color=(178, 223, 138), wall=0.5, content="gut"),
+    ), color=(178, 223, 138), wander=0.03, wall=0.5, content="gut"),
     Part("gallbladder", (34, 50, 58), (
         (-0.32, -0.2, 0.52, 0.07, 0.1, 0.05), (-0.42, -0.42, 0.66, 0.17, 0.23, 0.11),
-    ), color=(0, 158, 115), wander=0.06, wall=0.2, content="fluid", absent=0.15),
+    ), color=(0, 158, 115), wander=0.04, wall=0.2, content="fluid", absent=0.15),
     Part("portal vein", (42, 96, 150), (
         (-0.36, -0.02, 0.34, 0.06, 0.08, 0.05), (-0.16, 0.02, 0.46, 0.06, 0.09, 0.05),
         (-0.02, 0.04, 0.6, 0.06, 0.08, 0.05), (-0.02, 0, 1.2, 0.06, 0.08, 0.05),
@@ -177,24 +177,23 @@ class _Canvas:
         half: NDArray[np.float64],
     ) -> None:
         self.rng = rng
-        self.half = half
-        top = rng.uniform(-0.04, 0.1)
         full = tuple(2 * n for n in shape)
         step = np.array(spacing) / 2
-        lines = [(np.arange(n) + 0.5 - n / 2) * s / h for n, s, h in zip(full, step, self.half, strict=True)]
-        lines[0] = top + lines[0][-1] - lines[0]  # slice 0 is the lowest
+        lines = [(np.arange(n) + 0.5 - n / 2) * s / h for n, s, h in zip(full, step, half, strict=True)]
+        lines[0] = rng.uniform(-0.04, 0.1) + lines[0][-1] - lines[0]  # slice 0 is the lowest
         lines[1] = lines[1] + 0.1  # the back is thicker than the belly
         self.lines = [line.astype(np.float32) for line in lines]
-        self.margin = 1.25 * REACH * WARP_MM / self.half
+        self.margin = 1.25 * REACH * WARP_MM / half  # 1.25: both octaves of the warp
         self.z, self.y, self.x = (
             line.reshape([-1 if i == axis else 1 for i in range(3)]) + self._warp(full, step) / np.float32(h)
-            for axis, (line, h) in enumerate(zip(self.lines, self.half, strict=True))
+            for axis, (line, h) in enumerate(zip(self.lines, half, strict=True))
         )
         self.texture = smooth_noise(rng, full, tuple(7.0 / step))
         self.phase = rng.uniform(0.4, 2.0)  # 0 without contrast, 1 arterial, 2 portal venous
         self.oral = rng.choice([15.0, 40.0, 65.0, 190.0], p=[0.4, 0.25, 0.25, 0.1])
         self.hu = np.full(full, FAT, np.float32)
         self.label = np.zeros(full, np.uint8)
+        self.lung, self.outside = self._body()
 
     def _warp(self, shape: tuple[int, ...], step: NDArray[np.float64]) -> Array:
         """Displacement in mm along one axis."""
@@ -202,23 +201,23 @@ class _Canvas:
         fine = smooth_noise(self.rng, shape, tuple(20.0 / step))
         return np.float32(WARP_MM) * (np.clip(coarse, -REACH, REACH) + 0.25 * np.clip(fine, -REACH, REACH))
 
-    def body(self) -> None:
-        """Cavity fat, lungs, muscle wall with ribs, subcutaneous fat, skin and the air outside."""
+    def _body(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Draw fat, muscle wall with ribs, skin and lungs; give where the lungs and the air outside are."""
         x2, y2 = self.x * self.x, self.y * self.y
         ring = 0.5 * (x2 + y2 + x2 * x2 + y2 * y2)
-        dome = 0.2 * ring * ring + 0.14 * np.maximum(self.y, 0) - 0.04
-        self.lung = (ring < 1) & (self.z < dome) & ((x2 > 0.07) | (self.y < 0.1))  # not in the mediastinum
+        dome = 0.2 * ring * ring + 0.14 * np.maximum(self.y, 0) - 0.08
+        lung = (ring < 1) & (self.z < dome) & ((x2 > 0.07) | (self.y < 0.1))  # not in the mediastinum
         wall = self.rng.uniform(1.3, 1.6)
         skin = wall + self.rng.uniform(0.25, 1.4) + 0.35 * np.maximum(self.y, 0)
         beat = 5 * self.z + 3.2 * self.y / (np.abs(self.x) + np.abs(self.y)) + self.rng.random()
         rib = (beat - np.floor(beat) < 0.33) & (self.y > 1.4 * self.z - 1.2) & (ring > 1.07) & (ring < 1.25)
         self.hu += 8 * self.texture
-        self.hu[self.lung] = LUNG
+        self.hu[lung] = LUNG
         muscle = (ring >= 1) & (ring < wall)
         self.hu[muscle] = MUSCLE
         self.hu[muscle & rib] = RIB
         self.hu[ring > skin] = 30.0
-        self.outside = ring > skin + 0.12
+        return lung, ring > skin + 0.12
 
     def paint(self, part: Part) -> None:
         """Draw one part where there is neither lung nor air; its position, size and HU vary with the patient."""
@@ -270,10 +269,8 @@ class _Canvas:
             return np.where(depth < 0.1, np.float32(-20), np.float32(inner) + 5 * texture)
         gas = self.rng.uniform(-0.5, 0.4)  # none in half of the patients
         filled = np.float32(self.oral + self.rng.normal(0, 10)) + 12 * texture
-        y = self.y[box]
-        inside = depth < 1
-        front = float(y[inside].min()) if inside.any() else 0.0
-        back = float(y[inside].max()) if inside.any() else 0.0
+        y, inside = self.y[box], depth < 1
+        front, back = float(y.min(initial=9, where=inside)), float(y.max(initial=-9, where=inside))
         return np.where(y < front + gas * (back - front), np.float32(AIR), filled)
 
 
@@ -348,7 +345,6 @@ def make_patient(number: int) -> Case:
     half = np.array([150.0, 88.0, 125.0]) * rng.uniform(0.92, 1.1, 3) * rng.uniform(0.94, 1.08)
     side = min(max(16 * math.ceil(2.56 * half[2] / pixel / 16), 128), 160)
     canvas = _Canvas(rng, (slices, side, side), (thick, pixel, pixel), half)
-    canvas.body()
     for part in (*_loops(rng), *PARTS):
         canvas.paint(part)
     canvas.hu[canvas.outside] = AIR

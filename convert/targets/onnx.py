@@ -43,9 +43,11 @@ def emit(job: Job) -> Path:
     """Write `<stem>.onnx` into the job's folder; two emits of one job are byte-identical.
 
     Raises:
-        RefusedError: a weight does not fit float16, or the graph fails the ONNX checker.
+        RefusedError: int8 without calibration images, a weight beyond float16, or a graph the ONNX checker rejects.
         UsageError: the folder cannot be written.
     """
+    if job.precision == "int8" and not job.calibration:
+        raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
     model = _trace(job)
     if job.precision == "fp16":
         _to_half(model.graph)
@@ -144,8 +146,6 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 def _quantise(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
     """Static QDQ quantisation on the calibration images (min and max)."""
-    if not job.calibration:
-        raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
     convolutions = [node.name for node in model.graph.node if node.op_type in WEIGHTED]
     add_pre_process_metadata(model)  # folded and simplified already: nothing left for onnxruntime's own pass
     with tempfile.TemporaryDirectory() as folder:

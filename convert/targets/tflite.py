@@ -15,7 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ CONTRACT_KEY = "acwskd_edge.contract"
 Op = qtyping.TFLOperationName
 WEIGHTED = (Op.CONV_2D, Op.DEPTHWISE_CONV_2D, Op.CONV_2D_TRANSPOSE)
 QUANTISED = (*WEIGHTED, Op.MAX_POOL_2D, Op.CONCATENATION)
+quantize_tensor = uniform_quantize_tensor.uniform_quantize
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")  # the same three in a file's words
 
 
@@ -53,9 +54,10 @@ def emit(job: Job) -> Path:
         RefusedError: the graph has a transposition, or int8 was asked for without calibration images.
         UsageError: the folder cannot be written.
     """
+    if job.precision == "int8" and not job.calibration:
+        raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
     with _quiet():
         model = _trace(job)
-        _refuse_transposes(model)
         if job.precision == "fp16":
             model = _to_half(model)
         elif job.precision == "int8":
@@ -98,11 +100,7 @@ class Coverage:
 
 
 def delegate_coverage(path: Path) -> Coverage:
-    """Load a .tflite file and count which operators its delegates took over.
-
-    The interpreter lists the original operators and then the delegates; what lies between a delegate's outputs and
-    its inputs is what it executes.
-    """
+    """Load a .tflite file and count the operators between the inputs and outputs of its delegates."""
     with _quiet():
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
@@ -127,25 +125,23 @@ def _quiet() -> Iterator[None]:
     """Swallow what the tools print, from Python and from C++; show it after all when they fail."""
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile("w+", errors="replace") as log, ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+    saved = {1: os.dup(1), 2: os.dup(2)}
+    with tempfile.TemporaryFile("w+", errors="replace") as log, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         warnings.filterwarnings("ignore", r".*experimental_preserve_all_tensors", UserWarning)
+        for descriptor in saved:
+            os.dup2(log.fileno(), descriptor)
         try:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
             with redirect_stdout(log), redirect_stderr(log):
                 yield
         except BaseException:
-            log.flush()
             log.seek(0)
-            os.write(saved[1], log.read().encode())
+            os.write(saved[2], log.read().encode())
             raise
         finally:
-            for descriptor, old in zip((1, 2), saved, strict=True):
-                os.dup2(old, descriptor)
-                os.close(old)
+            for descriptor, copy in saved.items():
+                os.dup2(copy, descriptor)
+                os.close(copy)
 
 
 class _ChannelsLast(nn.Module):
@@ -179,6 +175,8 @@ def _trace(job: Job) -> Any:
         path = Path(folder) / "model.tflite"
         litert_torch.convert(_ChannelsLast(job.graph).eval(), (sample,)).export(str(path))
         model = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+    if "TRANSPOSE" in _op_names(model):
+        raise RefusedError("TFLite graph with a TRANSPOSE operator", allowed="the operators of acwskd_edge/models")
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     for index, tensor in enumerate(graph.tensors):
         tensor.name = f"t{index}".encode()
@@ -209,15 +207,6 @@ def _keep_float(recipe: recipe_manager.RecipeManager, output: str) -> None:
     recipe.add_quantization_config(f"^{output};$", Op.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
-def _refuse_transposes(model: Any) -> None:
-    found = _op_names(model).count("TRANSPOSE")
-    if found:
-        raise RefusedError(
-            f"{found} TRANSPOSE operator(s) in the TFLite graph",
-            allowed="none: the network must keep to convolution, pooling, concatenation and resizing",
-        )
-
-
 def _to_half(model: Any) -> Any:
     """Weights of the convolutions in float16."""
     recipe = recipe_manager.RecipeManager()
@@ -244,8 +233,6 @@ def _quantise(model: Any, job: Job) -> Any:
 
     The quantizer's own default, a moving average, leans on the first images and lost six times more on the logits.
     """
-    if not job.calibration:
-        raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
     recipe = recipe_manager.RecipeManager()
     for op in QUANTISED:
         recipe.add_static_config(".*", op, activation_num_bits=8, weight_num_bits=8)
@@ -266,9 +253,6 @@ def _apply(content: bytes, recipe: recipe_manager.RecipeManager, ranges: dict[st
     return flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
 
 
-_original_uniform_quantize = uniform_quantize_tensor.uniform_quantize
-
-
 def _uniform_quantize(values: NDArray[Any], params: Any, is_blockwise_quant: bool = False) -> NDArray[Any]:
     """ai-edge-quantizer's function, handing it per-channel weights as a matrix.
 
@@ -276,9 +260,9 @@ def _uniform_quantize(values: NDArray[Any], params: Any, is_blockwise_quant: boo
     dimensions but not their scales, and fails to broadcast them (seen in 0.10.0).
     """
     if values.ndim <= 2 or params.quantized_dimension != 0 or is_blockwise_quant:
-        return np.asarray(_original_uniform_quantize(values, params, is_blockwise_quant))
+        return np.asarray(quantize_tensor(values, params, is_blockwise_quant))
     flat = replace(params, scale=params.scale.reshape(-1, 1), zero_point=params.zero_point.reshape(-1, 1))
-    matrix = _original_uniform_quantize(values.reshape(len(values), -1), flat, False)
+    matrix = quantize_tensor(values.reshape(len(values), -1), flat, False)
     return np.asarray(matrix.reshape(values.shape))
 
 
@@ -302,7 +286,10 @@ class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
 
 
 def _pack(model: Any) -> bytes:
-    """ModelT -> file."""
+    """ModelT -> file. Constants as arrays, because any other buffer is written byte by byte in Python."""
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
     builder = _AlignedBuilder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())

@@ -42,8 +42,10 @@ class TestTflite(TargetContract):
         with pytest.raises(RefusedError, match="calibration"):
             target.emit(replace(toy_job(tmp_path, "int8", "tensor"), calibration=[]))
 
-    def test_constants_are_aligned(self, emit: Emit) -> None:
-        content = emit("fp32", "tensor")[1].read_bytes()
+    @pytest.mark.slow
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+    def test_constants_are_aligned(self, emit: Emit, precision: str) -> None:
+        content = emit(precision, "tensor")[1].read_bytes()
         model = target.schema.Model.GetRootAs(content, 0)
         for index in range(model.BuffersLength()):
             data = model.Buffers(index).DataAsNumpy()
@@ -51,6 +53,7 @@ class TestTflite(TargetContract):
                 assert (data.__array_interface__["data"][0] - np.frombuffer(content, np.uint8).ctypes.data) % 16 == 0
 
 
+@pytest.mark.slow
 def test_a_transposition_is_refused() -> None:
     from torch import nn
 

@@ -1,0 +1,49 @@
+"""Small pieces of HTML; every text that passes through is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from html import escape
+
+
+def section(title: str, inner: str) -> str:
+    """A heading and what is under it; `inner` is HTML."""
+    return f"<section><h2>{escape(title)}</h2>\n{inner}</section>"
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list of plain texts."""
+    return "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in texts) + "</ul>"
+
+
+def definitions(facts: Mapping[str, object]) -> str:
+    """Names and values."""
+    items = "".join(
+        f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape('unknown' if value is None else str(value))}</dd>"
+        for key, value in facts.items()
+    )
+    return f"<dl>{items}</dl>"
+
+
+def number(text: str, below: str = "", kind: str = "") -> str:
+    """A right-aligned cell with, optionally, a smaller second line."""
+    second = f'<span class="sub">{escape(below)}</span>' if below else ""
+    return f'<td class="{f"num {kind}".strip()}">{escape(text)}{second}</td>'
+
+
+def table(caption: str, head: list[str], lines: list[str], numeric: Collection[int]) -> str:
+    """A table; `lines` are HTML rows, `numeric` the columns whose headers align right."""
+    kinds = ["wrap num" if i in numeric else "" for i in range(len(head))]
+    cells = "".join(
+        f'<th scope="col" class="{kind}">{escape(text)}</th>' for kind, text in zip(kinds, head, strict=True)
+    )
+    return (
+        f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n"
+        + "\n".join(lines)
+        + "\n</tbody></table>"
+    )
+
+
+def scroll(inner: str, label: str) -> str:
+    """A container that scrolls sideways by itself, with the keyboard too, so that the page never does."""
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>'

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from benchmarks.latency import (
+    MIN_RUNS,
+    MOST_WARM_UP,
+    WINDOW,
+    Timings,
+    interleave,
+    median_interval,
+    percentile,
+    speedup,
+    warm_up,
+)
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when a subject says so."""
+
+    now: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def subject(self, name: str, milliseconds: list[float]) -> object:
+        """A call that takes the given times in turn, the last one for ever."""
+        left = list(milliseconds)
+
+        def call() -> None:
+            self.log.append(name)
+            self.now += int((left.pop(0) if len(left) > 1 else left[0]) * 1e6)
+
+        return call
+
+
+def test_warm_up_ends_when_runs_no_longer_get_faster() -> None:
+    clock = FakeClock()
+    assert warm_up(clock.subject("a", [5.0]), clock) == 2 * WINDOW
+    falling = [100.0 * 0.8**i for i in range(20)] + [1.0]
+    assert warm_up(clock.subject("b", falling), clock) > 20
+
+
+def test_warm_up_is_bounded_in_runs_and_in_seconds() -> None:
+    clock = FakeClock()
+    for_ever_faster = [1000 * 0.9**i * 1e-3 for i in range(200)]
+    assert warm_up(clock.subject("a", for_ever_faster), clock) == MOST_WARM_UP
+    assert warm_up(clock.subject("b", [4000.0]), clock) == 2
+
+
+def test_rounds_alternate_and_each_timed_run_follows_an_untimed_one_of_the_same_subject() -> None:
+    clock = FakeClock()
+    calls = {name: clock.subject(name, [1.0]) for name in "abc"}
+    timed = interleave(calls, 4, clock)
+    assert "".join(clock.log[-24:]) == "aabbccccbbaa" * 2
+    assert all(len(one.milliseconds) == 4 for one in timed.values())
+
+
+def test_the_budget_ends_the_rounds_in_pairs_and_equally_for_all() -> None:
+    clock = FakeClock()
+    calls = {"slow": clock.subject("slow", [400.0]), "fast": clock.subject("fast", [1.0])}
+    timed = interleave(calls, 1000, clock, seconds_per_subject=10.0)
+    lengths = {len(one.milliseconds) for one in timed.values()}
+    assert len(lengths) == 1
+    (n,) = lengths
+    assert n % 2 == 0
+    assert MIN_RUNS <= n < 40
+
+
+def test_a_slow_subject_still_gets_the_fewest_runs() -> None:
+    clock = FakeClock()
+    timed = interleave({"a": clock.subject("a", [60_000.0])}, 50, clock)
+    assert len(timed["a"].milliseconds) == MIN_RUNS
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.9, 9.0), (1.0, 10.0), (0.5, 5.0), (0.05, 1.0)],
+)
+def test_percentile_is_the_nearest_rank(share: float, expected: float) -> None:
+    assert percentile([float(v) for v in range(10, 0, -1)], share) == expected
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (50, 18, 33), (100, 40, 61)])
+def test_median_interval_has_the_ranks_of_the_printed_tables(n: int, low: int, high: int) -> None:
+    assert median_interval([float(v) for v in range(1, n + 1)]) == (low, high)
+
+
+def test_median_interval_needs_six_values_and_takes_many() -> None:
+    assert median_interval([1.0] * 5) is None
+    low, high = median_interval(list(np.linspace(0, 1, 5001))) or (math.nan, math.nan)
+    assert low < 0.5 < high
+    assert high - low < 0.03
+
+
+def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        low, high = median_interval(list(rng.lognormal(size=30))) or (math.nan, math.nan)
+        hits += low <= 1.0 <= high  # the median of a standard lognormal
+    assert 940 <= hits <= 985
+
+
+def test_a_ratio_is_taken_within_rounds_so_drift_cancels() -> None:
+    drift = [1.0 + 0.2 * i for i in range(20)]
+    fast = Timings(tuple(2.0 * one for one in drift), 10)
+    slow = Timings(tuple(6.0 * one for one in drift), 10)
+    found = speedup(fast, slow)
+    assert found["ratio"] == pytest.approx(3.0)
+    assert found["ci95"] == pytest.approx([3.0, 3.0])
+
+
+def test_same_against_same_is_near_one_and_a_planted_slower_artefact_is_found() -> None:
+    def work() -> None:
+        sum(range(20_000))
+
+    def slower() -> None:
+        work()
+        time.sleep(0.01)
+
+    timed = interleave({"one": work, "two": work, "slow": slower}, 20)
+    assert 0.5 < speedup(timed["one"], timed["two"])["ratio"] < 2.0
+    found = speedup(timed["one"], timed["slow"])
+    assert found["ratio"] > 3
+    assert found["ci95"][0] > 1
+
+
+def test_a_summary_has_its_numbers_in_order() -> None:
+    summary = Timings(tuple(float(v) for v in range(1, 41)), 12).to_dict()
+    assert summary["n"] == 40
+    assert summary["warm_up"] == 12
+    low, high = summary["median_ci95_ms"]
+    assert summary["min_ms"] < low < summary["median_ms"] < high < summary["p90_ms"]

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+from conftest import write_flare
+from dataset_contract import DataSetContract
+
+from acwskd_edge.data import DataSet, cases_in, open_data
+from acwskd_edge.errors import DataError, UsageError
+
+
+class TestPhantom(DataSetContract):
+    @pytest.fixture
+    def data(self) -> DataSet:
+        return open_data("phantom:6")
+
+
+class TestFlare22(DataSetContract):
+    @pytest.fixture
+    def data(self, flare_folder: Path) -> DataSet:
+        return open_data(f"flare22:{flare_folder}")
+
+    def test_the_public_test_case_tests(self, data: DataSet) -> None:
+        assert cases_in(data, "test") == ["FLARE22_Tr_0010"]
+
+    def test_storage_order_does_not_matter(self, tmp_path: Path) -> None:
+        write_flare(tmp_path, "straight", 7)
+        write_flare(tmp_path, "flipped", 7, flip=True)
+        data = open_data(f"flare22:{tmp_path}")
+        straight, flipped = data.load("straight"), data.load("flipped")
+        assert np.array_equal(straight.image, flipped.image[:, :, ::-1])
+
+    def test_one_case_is_everywhere_and_says_so(self, tmp_path: Path) -> None:
+        write_flare(tmp_path, "case_a", 1)
+        data = open_data(f"flare22:{tmp_path}")
+        assert cases_in(data, "train") == cases_in(data, "val") == ["case_a"]
+        assert "not that the model generalises" in str(data.warning)
+
+
+class TestAcdc(DataSetContract):
+    @pytest.fixture
+    def data(self, acdc_folder: Path) -> DataSet:
+        return open_data(f"acdc:{acdc_folder}")
+
+    def test_the_fixed_split(self, data: DataSet) -> None:
+        assert cases_in(data, "val") == ["patient003_frame01", "patient003_frame12"]
+        assert cases_in(data, "test") == ["patient004_frame01", "patient004_frame12"]
+
+
+def damage(folder: Path, how: str) -> None:
+    """Spoil case 0001 of a FLARE2022 folder."""
+    image, label = folder / "images/FLARE22_Tr_0001_0000.nii.gz", folder / "labels/FLARE22_Tr_0001.nii.gz"
+    scan, truth = nibabel.load(image), nibabel.load(label)
+    voxels, ids = np.asanyarray(scan.dataobj).copy(), np.asanyarray(truth.dataobj).copy()
+    if how == "truncated":
+        image.write_bytes(gzip.compress(gzip.decompress(image.read_bytes())[:-500]))
+    elif how == "cut gzip":
+        image.write_bytes(image.read_bytes()[:-200])
+    elif how == "not a NIfTI":
+        image.write_bytes(b"hello")
+    elif how == "NaN":
+        spoilt = voxels.astype(np.float32)
+        spoilt[0, 0, 0] = np.nan
+        nibabel.save(nibabel.Nifti1Image(spoilt, scan.affine), image)
+    elif how == "label id":
+        ids[0, 0, 0] = 99
+        nibabel.save(nibabel.Nifti1Image(ids, truth.affine), label)
+    elif how == "shape":
+        nibabel.save(nibabel.Nifti1Image(ids[1:], truth.affine), label)
+    elif how == "place":
+        nibabel.save(nibabel.Nifti1Image(ids, truth.affine + np.diag([0, 0, 1, 0])), label)
+    elif how == "four axes":
+        nibabel.save(nibabel.Nifti1Image(voxels[..., None], scan.affine), image)
+    elif how == "no label":
+        label.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("truncated", "truncated or damaged"),
+        ("cut gzip", "damaged|not a readable"),
+        ("not a NIfTI", "not a readable NIfTI"),
+        ("NaN", "NaN or infinite"),
+        ("label id", "99 outside the label map; allowed: 0 background, 1 liver"),
+        ("shape", "image is .* but label is"),
+        ("place", "different places"),
+        ("four axes", "allowed: one 3-D volume"),
+        ("no label", "no file .*labels"),
+    ],
+)
+def test_a_spoilt_scan_is_one_clear_line(flare_folder: Path, how: str, says: str) -> None:
+    damage(flare_folder, how)
+    with pytest.raises(DataError, match=says) as caught:
+        open_data(f"flare22:{flare_folder}").load("FLARE22_Tr_0001")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_spoilt_h5_is_one_clear_line(acdc_folder: Path) -> None:
+    with h5py.File(acdc_folder / "patient001_frame01.h5", "w") as volume:
+        volume["image"] = np.zeros((2, 4, 4), np.uint8)
+    with pytest.raises(DataError, match="allowed: h5 with image and label"):
+        open_data(f"acdc:{acdc_folder}").load("patient001_frame01")
+
+
+@pytest.mark.parametrize("kind", ["flare22", "acdc"])
+def test_a_missing_or_empty_folder_is_one_clear_line(tmp_path: Path, kind: str) -> None:
+    for where in (tmp_path / "absent", tmp_path):
+        with pytest.raises(DataError, match=r"next: |allowed: "):
+            open_data(f"{kind}:{where}")
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="allowed: phantom, flare22, acdc"):
+        open_data("brats:/data")

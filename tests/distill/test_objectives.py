@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from objective_contract import CLASSES, ObjectiveContract, batch
+
+from acwskd_edge.distill import build_objective
+from acwskd_edge.distill.acw_skd import AcwSkd, AcwSkdSettings, cosine_rise
+from acwskd_edge.errors import ContractError, UsageError
+from acwskd_edge.models import build_model
+
+
+class TestPlain(ObjectiveContract):
+    name = "plain"
+
+
+class TestAcwSkd(ObjectiveContract):
+    name = "acw_skd"
+
+
+class TestAcwSkdMapForm(ObjectiveContract):
+    name = "acw_skd"
+    settings = {"form": "map"}  # noqa: RUF012
+
+
+def objective(**settings: object) -> tuple[torch.nn.Module, AcwSkd]:
+    torch.manual_seed(0)
+    network = build_model("s2d16", 1, CLASSES)
+    built = build_objective("acw_skd", settings, network, CLASSES)
+    assert isinstance(built, AcwSkd)
+    torch.nn.init.normal_(built.frm.outer.weight, std=0.1)  # away from the identity, so that there is a distance
+    return network, built
+
+
+ALONE = dict.fromkeys(
+    ("aux", "reconstruct", "penultimate", "class_wise", "inter_class", "class_label", "adversarial"), 0.0
+)
+
+
+@pytest.mark.parametrize("term", ALONE)
+def test_each_term_can_be_switched_off(term: str) -> None:
+    network, built = objective(**{term: 0.0, "ramp_end": 0.0})
+    loss, terms = built(network, *batch(), 1.0)
+    weights = {"seg": 1.0} | {name: getattr(built.settings, name) for name in ALONE}
+    assert float(loss) == pytest.approx(sum(weights[name] * float(terms[name]) for name in weights), rel=1e-5)
+    assert weights[term] == 0
+
+
+def test_the_student_lowers_the_adversarial_term_and_the_temperature_raises_it() -> None:
+    settings = {**ALONE, "adversarial": 1.0, "ramp_end": 0.0, "reversal_end": 0.0}
+    network, built = objective(**settings)
+    images, labels = batch()
+
+    def adversarial() -> tuple[torch.Tensor, float]:
+        loss, terms = built(network, images, labels, 1.0)
+        return loss - terms["seg"], float(terms["adversarial"])
+
+    loss, before = adversarial()
+    loss.backward()
+    theta, head = built.temperature.theta, network.head.weight
+    assert theta.grad is not None
+    assert head.grad is not None
+    with torch.no_grad():
+        theta -= 0.1 * theta.grad.sign()
+    _, hotter = adversarial()
+    assert hotter > before
+    with torch.no_grad():
+        theta += 0.1 * theta.grad.sign()
+        head -= 1e-2 * head.grad
+    _, learned = adversarial()
+    assert learned < before
+
+
+@pytest.mark.parametrize("term", ["penultimate", "adversarial", "class_wise", "inter_class"])
+def test_no_gradient_reaches_the_objective_it_is_taught_by(term: str) -> None:
+    network, built = objective(**{**ALONE, term: 1.0, "ramp_end": 0.0})
+    built(network, *batch(), 1.0)[0].backward()
+    for module in (built.frm, built.head, built.class_frm, built.class_head, built.aux_head):
+        assert all(p.grad is None or not p.grad.abs().any() for p in module.parameters())
+
+
+def test_coarse_masks_pass_no_gradient_to_the_auxiliary_head() -> None:
+    network, built = objective(**{**ALONE, "reconstruct": 1.0})
+    built(network, *batch(), 1.0)[0].backward()
+    assert built.aux_head.weight.grad is None
+
+
+def test_class_vectors_are_the_masked_means() -> None:
+    _, built = objective()
+    feature = torch.randn(2, 16, 8, 8)
+    coarse = torch.zeros(2, CLASSES, 8, 8)
+    coarse[:, 0], coarse[:, 1, :4], coarse[:, 0, :4] = 1, 1, 0
+    vectors, area = built.class_wise(feature, coarse)
+    assert torch.allclose(vectors[:, 1], feature[:, :, :4].mean(dim=(2, 3)), atol=1e-4)
+    assert area[0].tolist() == [0.5, 0.5, 0.0, 0.0]
+
+
+def test_absent_classes_and_background_are_left_out() -> None:
+    _, built = objective()
+    labels = torch.tensor([[[0, 1], [2, 2]]])
+    area = torch.tensor([[0.4, 0.3, 0.0, 0.3]])  # 2 is in the truth but not found, 3 is found but not in the truth
+    assert built.present(labels, area).tolist() == [[False, True, False, False]]
+
+
+def test_temperature_stays_in_its_range() -> None:
+    _, built = objective(t_min=1.0, t_max=4.0)
+    with torch.no_grad():
+        for theta in (-50.0, 0.0, 50.0):
+            built.temperature.theta.fill_(theta)
+            assert 1.0 <= float(built.temperature(1.0)) <= 4.0
+    assert [cosine_rise(p, 0.5) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.5, 1, 1])
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(UsageError, match="allowed: vector, map"):
+        AcwSkdSettings(form="tensor")
+    with pytest.raises(UsageError, match="0 < t_min < t_max"):
+        AcwSkdSettings(t_min=4, t_max=1)
+    with pytest.raises(ContractError, match="has no setting gamma; allowed: adversarial"):
+        build_objective("acw_skd", {"gamma": 1}, build_model("s2d16", 1, 2), 2)
+    with pytest.raises(UsageError, match="allowed: plain, acw_skd"):
+        build_objective("magic", {}, build_model("s2d16", 1, 2), 2)
