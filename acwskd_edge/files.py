@@ -86,6 +86,7 @@ def new_folder(final: Path) -> Iterator[Path]:
 
 def restore_folder(final: Path) -> None:
     """Undo a replacement that was killed halfway."""
+    final = final.absolute()
     old = final.with_name(final.name + ".old")
     if old.exists() and not final.exists():
         old.replace(final)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,12 @@ python -m benchmarks student-bundle --baseline runs/unet --data flare22:data/FLA
 """
 SPLITS = ("train", "val", "test")
 FEWEST = 10
+
+
+def limit_threads(threads: int) -> None:
+    """Hold numpy's and torch's pools to `threads`; they read these once, when they are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
 
 
 def main() -> int:
@@ -36,6 +43,7 @@ def main() -> int:
         raise UsageError(f"--threads {args.threads}", allowed="1 or more")
     if args.runs < FEWEST:
         raise UsageError(f"--runs {args.runs}", allowed=f"{FEWEST} or more, or a median says nothing")
+    limit_threads(args.threads)
     quiet_imports()
     from benchmarks.run import Settings, benchmark
 

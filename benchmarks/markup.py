@@ -35,13 +35,18 @@ def table(caption: str, head: list[str], lines: list[str], numeric: Collection[i
     """A table; `lines` are HTML rows, `numeric` the columns whose headers align right."""
     kinds = ["wrap num" if i in numeric else "" for i in range(len(head))]
     cells = "".join(
-        f'<th scope="col" class="{kind}">{escape(text)}</th>' for kind, text in zip(kinds, head, strict=True)
+        f'<th scope="col" class="{kind}">{breakable(text)}</th>' for kind, text in zip(kinds, head, strict=True)
     )
     return (
-        f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n"
+        f"<table><caption><span>{escape(caption)}</span></caption>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n"
         + "\n".join(lines)
         + "\n</tbody></table>"
     )
+
+
+def breakable(text: str) -> str:
+    """Escaped, with places where a long dotted name may break."""
+    return escape(text).replace(".", ".<wbr>").replace("_", "_<wbr>")
 
 
 def scroll(inner: str, label: str) -> str:

@@ -89,7 +89,7 @@ def draw_legend(axes: Any, shown: list[dict[str, Any]], models: list[str]) -> No
     from matplotlib.lines import Line2D
 
     def entry(label: str, marker: str, color: str, fill: str) -> Line2D:
-        return Line2D([], [], marker=marker, linestyle="", color=color, markerfacecolor=fill, label=label)
+        return Line2D([], [], marker=marker, ls="", markeredgecolor=color, markerfacecolor=fill, label=label)
 
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(models))]
     columns = [
@@ -97,15 +97,8 @@ def draw_legend(axes: Any, shown: list[dict[str, Any]], models: list[str]) -> No
         [entry(one, MARKERS.get(one, "D"), INK, "none") for one in dict.fromkeys(row["runtime"] for row in shown)],
         [entry(one, "o", GREY, GREY + fill) for one, fill in FILLS.items() if one in {r["precision"] for r in shown}],
     ]
-    for place, handles in zip((0.0, 0.5, 1.0), columns, strict=True):
-        legend = axes.legend(
-            handles=handles,
-            loc="lower " + {0.0: "left", 0.5: "center", 1.0: "right"}[place],
-            bbox_to_anchor=(place, 1.0),
-            frameon=False,
-            fontsize=9,
-        )
-        axes.add_artist(legend)
+    for place, handles in zip(("left", "center", "right"), columns, strict=True):
+        axes.figure.legend(handles=handles, loc=f"outside upper {place}", frameon=False, fontsize=9)
 
 
 def choose_cases(student: PerCase, baseline: PerCase) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ Report = dict[str, Any]
 
 HOW_MEASURED = (
     "Latency is one call of the runtime on one image of the network's grid, from numpy array to numpy array: the "
-    "network alone, without resizing, normalising or putting the mask back.",
+    "network alone, without resizing, normalising or putting the mask back; io raw has normalising and argmax inside.",
     "Every row is warmed up until it no longer gets faster. Then all rows take turns, one timed run a round, each "
     "right after an untimed run of the same row; every second round goes backwards.",
     "The interval of a median is its 95 % confidence interval by order statistics. A speed ratio is the median over "
@@ -41,14 +41,10 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
     names = [one["name"] for one in report["subjects"]]
     title = f"{', '.join(names[:-1])} against {names[-1]}"
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    figure = (
-        f"<figure>{pareto}<figcaption>Colour: model. Shape: runtime. Fill: precision. Area: size on disk. Only rows "
-        "that were timed here; compare points of one shape.</figcaption></figure>"
-    )
     body = [
         header(report, title),
         section("Every checkpoint and artefact", main_table(report) + refusals(report)),
-        section("Dice against latency", figure) if pareto else "",
+        section("Dice against latency", plot(pareto)) if pareto else "",
         section("Dice per class", dice_tables(report)),
         section("What the masks look like", overlays(report, strips, notices)),
         section("What was compared", subjects_table(report)),
@@ -62,6 +58,15 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
         f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(body)
         + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def plot(svg: str) -> str:
+    """The Pareto plot, which scrolls sideways on a narrow screen."""
+    return (
+        f'<figure><div class="plot" role="region" tabindex="0" aria-label="Plot">{svg}</div><figcaption>'
+        "Colour: model. Shape: runtime. Fill: precision. Area: size on disk. Only rows that were timed here; compare "
+        "points of one shape.</figcaption></figure>"
     )
 
 

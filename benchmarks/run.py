@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 
+from acwskd_edge import __version__
 from acwskd_edge.bundle import MANIFEST
-from acwskd_edge.data import Split
+from acwskd_edge.contract import Contract
+from acwskd_edge.data import DataSet, Split
 from acwskd_edge.errors import AcwskdError, MissingDependency, UsageError
 from acwskd_edge.evaluate import Segment, segment_with
 from acwskd_edge.files import only_writer, write_atomic, write_json
@@ -67,6 +69,7 @@ def benchmark(settings: Settings) -> Path:
         if found is None:
             torch.set_num_threads(settings.threads)
             found, html = measure(subjects, settings, key)
+            (out / "report.json").unlink(missing_ok=True)  # so that a kill between the two leaves no mismatched pair
             write_atomic(out / "index.html", html)
             write_json(out / "report.json", found)
             print(text_table(found))
@@ -99,10 +102,15 @@ def key_of(subjects: list[Subject], settings: Settings) -> str:
         "schema": SCHEMA,
         "subjects": [[one.name, one.role, one.hashes(), one.contract.to_json()] for one in subjects],
         "settings": [settings.threads, settings.runs, settings.split, settings.data],
-        "versions": versions(PACKAGES),
+        "versions": tools(),
         "machine": machine(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def tools() -> dict[str, str]:
+    """Versions of everything that takes part."""
+    return {"acwskd-edge": __version__, **versions(PACKAGES)}
 
 
 def finished(out: Path, key: str) -> dict[str, Any] | None:
@@ -117,6 +125,7 @@ def finished(out: Path, key: str) -> dict[str, Any] | None:
 def measure(subjects: list[Subject], settings: Settings, key: str) -> tuple[dict[str, Any], str]:
     """Cost, latency and Dice of every row; returns report.json and the page."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    data, notices = open_pictured(subjects[0], settings.data)
     rows = [row for subject in subjects for row in rows_of(subject)]
     if settings.split == GATE_SPLIT:
         cases, per_case = gated(subjects)
@@ -132,14 +141,14 @@ def measure(subjects: list[Subject], settings: Settings, key: str) -> tuple[dict
         "data": {"kind": subjects[-1].contract.provenance.get("data"), "split": settings.split, "cases": cases},
         "labels": [asdict(one) for one in subjects[-1].contract.labels],
         "machine": {**machine(), "load_average": load},
-        "versions": versions(PACKAGES),
+        "versions": tools(),
         "subjects": [facts_of(one) for one in subjects],
         "rows": to_dicts(rows),
         "commands": [line for one in subjects for line in commands(one)] + [own_command()],
     }
     report["headlines"] = headlines(report)
     report["warnings"] = warnings(report, subjects)
-    shown, notices = pictures(subjects, rows, per_case, settings)
+    shown = pictures(subjects, rows, per_case, data, settings.threads) if data else []
     return report, page(report, shown, pareto_svg(report["rows"]), notices)
 
 
@@ -168,28 +177,32 @@ def facts_of(subject: Subject) -> dict[str, Any]:
     }
 
 
-def pictures(
-    subjects: list[Subject], rows: list[Row], per_case: dict[str, PerCase], settings: Settings
-) -> tuple[list[Strip], list[str]]:
-    """Overlays of every subject's first row that runs here; without data, none and the reason.
+def open_pictured(first: Subject, where: str | None) -> tuple[DataSet | None, list[str]]:
+    """The data that overlays are drawn on; without it, the reason.
 
     Raises:
-        DataError: the data named with --data is not the subjects'.
+        DataError: the data named with --data is absent or not the subject's.
     """
-    models: dict[str, tuple[Any, Segment]] = {}
+    try:
+        return first.data(where), []
+    except AcwskdError as error:
+        if where:
+            raise
+        return None, [str(error)]
+
+
+def pictures(
+    subjects: list[Subject], rows: list[Row], per_case: dict[str, PerCase], data: DataSet, threads: int
+) -> list[Strip]:
+    """Overlays by every subject's first row that runs here."""
+    models: dict[str, tuple[Contract, Segment]] = {}
     for row in rows:
         if row.subject.name in models or row.path is None:
             continue
         try:
-            segment = segment_with(row.load(settings.threads), row.subject.contract, row.io)
+            segment = segment_with(row.load(threads), row.subject.contract, row.io)
         except MissingDependency:
             continue
         models[row.subject.name] = (row.subject.contract, segment)
-    try:
-        data = subjects[0].data(settings.data)
-    except AcwskdError as error:
-        if settings.data:
-            raise
-        return [], [str(error)]
     chosen = choose_cases(per_case.get(subjects[0].name, {}), per_case.get(subjects[-1].name, {}))
-    return (strips(data, chosen, models) if models else []), []
+    return strips(data, chosen, models) if models else []

@@ -83,6 +83,8 @@ def warnings(report: dict[str, Any], subjects: list[Subject]) -> list[str]:
             found.append(
                 f"{one.name} was trained for {steps} steps; the shipped recipes take {usual}. Its Dice says little."
             )
+    if report["data"]["split"] == "train":
+        found.append("Dice is of training cases: the models have seen them.")
     if len({one["grid"] for one in report["subjects"]}) > 1:
         found.append("The models run on grids of different size, so their latencies answer different questions.")
     if any(row["runtime"] == "coreml-program" and row["verdict"] != "rejected" for row in report["rows"]):

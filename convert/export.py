@@ -32,10 +32,13 @@ class RawGraph(nn.Module):
         self.register_buffer("mean", torch.tensor(contract.intensity.mean).reshape(shape))
         self.register_buffer("std", torch.tensor(contract.intensity.std).reshape(shape))
 
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """The contract's intensity rule, (1, C, h, w) -> float32 of the same shape."""
+        return (pixels.float().clamp(self.low, self.high) - self.mean) / self.std
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(1, C, h, w) -> (1, h, w) uint8."""
-        values = (pixels.float().clamp(self.low, self.high) - self.mean) / self.std
-        return self.network(values).argmax(dim=1).to(torch.uint8)
+        return self.network(self.normalise(pixels)).argmax(dim=1).to(torch.uint8)
 
 
 @dataclass(frozen=True)

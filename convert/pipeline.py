@@ -6,15 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from acwskd_edge import runtimes
 from acwskd_edge.bundle import Artefact, Bundle, Golden, open_bundle, seal
@@ -33,6 +34,7 @@ from convert.targets import Target, find_target
 WEIGHTS = "best.safetensors"
 CALIBRATION_SLICES = 32
 GOLDEN_SLICES = 4
+LEARNED = 0.5  # mean Dice below which the gate says so
 
 
 @dataclass
@@ -60,11 +62,9 @@ def convert(run: Path, settings: Settings) -> Path:
     check_run(run)
     with only_writer(run):
         torch.set_num_threads(os.cpu_count() or 1)
-        network, contract = load_network(run / WEIGHTS)
-        work = Workshop(run, network, contract, settings)
-        previous = work.previous()
+        work = Workshop(run, settings)
         with new_folder(run / "bundle") as folder:
-            rejected = work.fill(folder, plan, previous)
+            rejected = work.fill(folder, plan)
     print(f"{run / 'bundle'} is sealed; next: acwskd-edge verify {run / 'bundle'}")
     if rejected:
         raise GateError(
@@ -100,15 +100,20 @@ def run_data(run: Path, contract: Contract, where: str | None) -> DataSet:
     return data
 
 
+Plan = list[tuple[Target, str, str]]
+
+
 class Workshop:
-    """One conversion: data, reference and golden vectors are made once, and only if something must be emitted."""
+    """One conversion. Data, reference and golden vectors are made when something must be emitted or judged."""
 
-    def __init__(self, run: Path, network: nn.Module, contract: Contract, settings: Settings) -> None:
-        self.run, self.network, self.contract, self.settings = run, network, contract, settings
+    def __init__(self, run: Path, settings: Settings) -> None:
+        self.run, self.settings = run, settings
+        self.network, self.contract = load_network(run / WEIGHTS)
         self.weights = sha256(run / WEIGHTS)
-        self._calibration: list[NDArray[np.generic]] = []
+        self.data = run_data(run, self.contract, settings.data)
+        self.previous = self._previous()
 
-    def previous(self) -> Bundle | None:
+    def _previous(self) -> Bundle | None:
         """The bundle that is there, if it came from this very checkpoint and is intact."""
         try:
             bundle = open_bundle(self.run / "bundle")
@@ -116,175 +121,182 @@ class Workshop:
             return None
         return bundle if bundle.report.get("checkpoint", {}).get("sha256") == self.weights else None
 
-    def key(self, target: Target, precision: str, io: str) -> str:
-        """Hash of all that decides an artefact and its verdict; equal keys mean nothing to do."""
-        facts: list[object] = [
-            self.weights,
-            self.contract.to_json(),
-            target.name,
-            precision,
-            io,
-            versions(target.packages),
-        ]
-        facts += [self.settings.max_dice_drop, self.settings.cases, CALIBRATION_SLICES]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    @cached_property
+    def cases(self) -> list[str]:
+        """Validation cases the gate measures on, spread evenly if fewer than all are wanted."""
+        ids = cases_in(self.data, "val")
+        wanted = self.settings.cases or len(ids)
+        places = np.linspace(0, len(ids) - 1, min(wanted, len(ids))).round().astype(int)
+        return [ids[i] for i in places]
 
-    def fill(self, folder: Path, plan: list[tuple[Target, str, str]], previous: Bundle | None) -> list[str]:
-        """Write a whole bundle into `folder`; returns the refused artefacts with their reasons."""
-        kept: dict[str, tuple[Artefact | None, dict[str, Any]]] = {}
-        if previous:
-            for entry in previous.report["artefacts"]:
-                passed = next((one for one in previous.artefacts if one.id == entry["id"]), None)
-                kept[entry["id"]] = (passed, entry)
-        entries: dict[str, tuple[Artefact | None, dict[str, Any]]] = dict(kept)
-        todo = []
-        for target, precision, io in plan:
-            artefact = Artefact(target.name, precision, io, target.runtime, "")
-            old = kept.get(artefact.id)
-            if old and old[1].get("key") == self.key(target, precision, io):
-                print(f"{artefact.id:<18} up to date ({old[1]['verdict']})")
-            else:
-                todo.append((target, precision, io))
-        cases_used = previous.report["gate"]["cases"] if previous else []
-        if todo or not previous:
-            data = run_data(self.run, self.contract, self.settings.data)
-            reference = self.reference(data)
-            golden = self.golden(reference)
-            cases_used = reference.scores.cases
-            for one in golden:
-                one.save(folder / "golden")
-            for target, precision, io in todo:
-                found, entry = self.emit(folder, target, precision, io, data, reference, golden)
-                entries[entry["id"]] = (found, entry)
-        elif previous:
-            shutil.copytree(previous.root / "golden", folder / "golden")
-        self.carry_over(folder, entries, previous)
-        self.write_report(folder, [entry for _, entry in entries.values()], cases_used)
-        seal(folder, [one for one, _ in entries.values() if one])
-        planned = {Artefact(t.name, p, io, t.runtime, "").id for t, p, io in plan}
-        return [
-            f"{name} ({', '.join(entry['reasons'])})"
-            for name, (_, entry) in entries.items()
-            if name in planned and entry["verdict"] == "rejected"
-        ]
+    @property
+    def gate(self) -> dict[str, Any]:
+        """What the verdicts of this bundle rest on; one gate for all its artefacts."""
+        warning = self.contract.provenance.get("warning")
+        return {
+            "max_dice_drop": self.settings.max_dice_drop,
+            "split": "val",
+            "cases": self.cases,
+            "warning": warning,
+        }
 
-    def carry_over(
-        self, folder: Path, entries: dict[str, tuple[Artefact | None, dict[str, Any]]], previous: Bundle | None
-    ) -> None:
-        """Artefacts of the previous bundle that were not emitted anew."""
-        for artefact, _ in entries.values():
-            if artefact and previous and not (folder / artefact.path).exists():
-                source, place = previous.path(artefact), folder / artefact.path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if source.is_dir():
-                    shutil.copytree(source, place)
-                else:
-                    shutil.copy2(source, place)
-
-    def reference(self, data: DataSet) -> Reference:
-        """The checkpoint on the validation cases."""
-        ids = cases_in(data, "val")
-        if self.settings.cases and self.settings.cases < len(ids):
-            places = np.linspace(0, len(ids) - 1, self.settings.cases).round().astype(int)
-            ids = [ids[i] for i in places]
-        cases = prepare(data, ids, self.contract)
-        return reference_of(self.torch_runtime(), cases, self.contract)
-
-    def torch_runtime(self) -> runtimes.Runtime:
-        """The checkpoint as a runtime."""
+    @cached_property
+    def runtime(self) -> runtimes.Runtime:
+        """The checkpoint itself."""
         return runtimes.load("torch", self.run / WEIGHTS, torch.get_num_threads())
 
-    def golden(self, reference: Reference) -> list[Golden]:
-        """The slices with the most classes, at most one per case while there are cases enough."""
+    @cached_property
+    def reference(self) -> Reference:
+        """The checkpoint on the gate's cases."""
+        reference = reference_of(self.runtime, prepare(self.data, self.cases, self.contract), self.contract)
+        if not reference.scores.mean >= LEARNED:
+            print(
+                f"warning: the checkpoint's own mean Dice is {reference.scores.mean:.3f} on these cases; "
+                "that little is lost in conversion says little about a network that has learned little",
+                file=sys.stderr,
+            )
+        return reference
+
+    @cached_property
+    def golden(self) -> list[Golden]:
+        """Slices with the most classes, from different cases if there are enough; kept by later conversions."""
+        if self.previous:
+            return self.previous.golden()
         ranked: list[tuple[int, int, int, Prepared]] = []
-        for case_index, one in enumerate(reference.cases):
-            label = one.case.label
-            assert label is not None
-            counts = [len(np.unique(piece)) for piece in label]
+        for case_index, one in enumerate(self.reference.cases):
+            assert one.case.label is not None
+            counts = [len(np.unique(piece)) for piece in one.case.label]
             for rank, index in enumerate(sorted(range(len(counts)), key=lambda i: -counts[i])[:GOLDEN_SLICES]):
                 ranked.append((rank, case_index, index, one))
-        runtime = self.torch_runtime()
         golden = []
         for _, _, index, one in sorted(ranked, key=lambda item: item[:3])[:GOLDEN_SLICES]:
             image, pixels = one.case.image[index], one.pixels[index]
-            logits = np.asarray(runtime(normalise(pixels, self.contract)), np.float32)
+            logits = np.asarray(self.runtime(normalise(pixels, self.contract)), np.float32)
             mask = to_image(mask_of(logits)[0], self.contract, image.shape[0], image.shape[1])
             golden.append(Golden(f"{one.case.id}-{index:03d}", image, pixels, logits, mask))
         return golden
 
-    def calibration(self, data: DataSet) -> list[NDArray[np.generic]]:
+    @cached_property
+    def calibration(self) -> list[NDArray[np.generic]]:
         """Pixels of training slices, spread evenly over the training cases; never validation or test."""
-        if not self._calibration:
-            ids = cases_in(data, "train")
-            chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, CALIBRATION_SLICES).round().astype(int))]
-            share = -(-CALIBRATION_SLICES // len(chosen))
-            for one in prepare(data, chosen, self.contract):
-                places = np.linspace(0, len(one.pixels) - 1, share + 2).round().astype(int)[1:-1]
-                self._calibration += [one.pixels[i] for i in places]
-        return self._calibration
+        ids = cases_in(self.data, "train")
+        chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, CALIBRATION_SLICES).round().astype(int))]
+        share = -(-CALIBRATION_SLICES // len(chosen))
+        pixels: list[NDArray[np.generic]] = []
+        for one in prepare(self.data, chosen, self.contract):
+            places = np.linspace(0, len(one.pixels) - 1, share + 2).round().astype(int)[1:-1]
+            pixels += [one.pixels[i] for i in places]
+        return pixels
 
-    def emit(
-        self,
-        folder: Path,
-        target: Target,
-        precision: str,
-        io: str,
-        data: DataSet,
-        reference: Reference,
-        golden: list[Golden],
-    ) -> tuple[Artefact | None, dict[str, Any]]:
-        """Emit, execute and judge one artefact; a refused one moves to RUN/rejected."""
-        calibration = self.calibration(data) if precision == "int8" else []
-        place = folder / target.name
-        place.mkdir(exist_ok=True)
+    def key(self, target: Target, precision: str, io: str) -> str:
+        """Hash of all that decides an artefact's bytes; an equal key means that it need not be emitted again."""
+        facts = [self.weights, self.contract.to_json(), target.name, precision, io, versions(target.packages)]
+        return hashlib.sha256(json.dumps([*facts, CALIBRATION_SLICES]).encode()).hexdigest()
+
+    def fill(self, folder: Path, plan: Plan) -> list[str]:
+        """Write a whole bundle into `folder`; returns the refused among the planned, with their reasons.
+
+        What an earlier conversion emitted is kept, and judged again if the gate has changed since.
+        """
+        old = {entry["id"]: entry for entry in self.previous.report["artefacts"]} if self.previous else {}
+        same_gate = self.previous is not None and self.previous.report["gate"] == self.gate
+        wanted = dict.fromkeys(plan)
+        wanted |= dict.fromkeys((find_target(e["target"]), e["precision"], e["io"]) for e in old.values())
+        entries, passed = [], []
+        for target, precision, io in wanted:
+            artefact = Artefact(target.name, precision, io, target.runtime, "")
+            entry = old.get(artefact.id)
+            if entry and (target, precision, io) in plan and entry["key"] != self.key(target, precision, io):
+                entry = None
+            entry = self.provide(folder, artefact, target, entry, same_gate)
+            entries.append(entry)
+            if entry["verdict"] == "passed":
+                passed.append(replace(artefact, path=entry["path"]))
+        for one in self.golden:
+            one.save(folder / "golden")
+        self.write_report(folder, entries)
+        seal(folder, passed)
+        planned = {Artefact(t.name, p, io, t.runtime, "").id for t, p, io in plan}
+        return [
+            f"{entry['id']} ({', '.join(entry['reasons'])})"
+            for entry in entries
+            if entry["id"] in planned and entry["verdict"] == "rejected"
+        ]
+
+    def provide(
+        self, folder: Path, artefact: Artefact, target: Target, old: dict[str, Any] | None, same_gate: bool
+    ) -> dict[str, Any]:
+        """One artefact, by the least work: keep it, judge it again, or emit it; returns its entry."""
+        if old and same_gate:
+            if old["verdict"] == "passed":
+                self.carry_over(folder, old["path"])
+            print(f"{artefact.id:<18} up to date ({old['verdict']})")
+            return old
+        (folder / target.name).mkdir(exist_ok=True)
+        if old and old["verdict"] == "passed":
+            path, facts = self.carry_over(folder, old["path"]), {k: old[k] for k in ("seconds", "key", "tools")}
+        else:
+            path, facts = self.emit(folder, artefact, target)
+        return self.judge(folder, artefact, path, facts)
+
+    def carry_over(self, folder: Path, path: str) -> Path:
+        """Copy an artefact of the previous bundle."""
+        assert self.previous is not None
+        source, place = self.previous.root / path, folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copytree(source, place) if source.is_dir() else shutil.copy2(source, place))
+
+    def emit(self, folder: Path, artefact: Artefact, target: Target) -> tuple[Path, dict[str, Any]]:
+        """Let the target write its file; returns the path and what it took."""
+        precision, io = artefact.precision, artefact.io
+        calibration = self.calibration if precision == "int8" else []
         started = time.perf_counter()
-        path = target.emit(Job(self.network, self.contract, precision, io, calibration, place))
-        seconds = time.perf_counter() - started
-        artefact = Artefact(target.name, precision, io, target.runtime, str(path.relative_to(folder)))
-        runtime = runtimes.load(target.runtime, path, threads=os.cpu_count() or 1)
-        facts = measure(
-            runtime,
-            reference,
-            golden,
-            self.contract,
-            io=io,
-            precision=precision,
-            max_drop=self.settings.max_dice_drop,
-        )
-        entry = {
-            "id": artefact.id,
-            "target": target.name,
-            "precision": precision,
-            "io": io,
-            "runtime": target.runtime,
-            "path": artefact.path,
-            "bytes": sum(f.stat().st_size for f in ([path] if path.is_file() else path.rglob("*")) if f.is_file()),
-            "seconds": round(seconds, 2),
+        path = target.emit(Job(self.network, self.contract, precision, io, calibration, folder / target.name))
+        return path, {
+            "seconds": round(time.perf_counter() - started, 2),
             "key": self.key(target, precision, io),
             "tools": versions(target.packages),
-            **facts,
         }
-        print(line_of(entry))
-        if facts["verdict"] == "passed":
-            return artefact, entry
-        outside = self.run / "rejected" / f"{target.name}-{path.name}.rejected"
-        outside.parent.mkdir(exist_ok=True)
-        if outside.is_dir():
-            shutil.rmtree(outside)
-        shutil.move(path, outside)
-        return None, entry
 
-    def write_report(self, folder: Path, entries: list[dict[str, Any]], cases: list[str]) -> None:
+    def judge(self, folder: Path, artefact: Artefact, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+        """Execute an artefact on the gate's cases; a refused one moves to RUN/rejected."""
+        runtime = runtimes.load(artefact.runtime, path, threads=os.cpu_count() or 1)
+        measured = measure(
+            runtime,
+            self.reference,
+            self.golden,
+            self.contract,
+            io=artefact.io,
+            precision=artefact.precision,
+            max_drop=self.settings.max_dice_drop,
+        )
+        files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+        entry = {
+            "id": artefact.id,
+            "target": artefact.target,
+            "precision": artefact.precision,
+            "io": artefact.io,
+            "runtime": artefact.runtime,
+            "path": str(path.relative_to(folder)),
+            "bytes": sum(one.stat().st_size for one in files),
+            **facts,
+            **measured,
+        }
+        print(line_of(entry), flush=True)
+        if measured["verdict"] == "rejected":
+            outside = self.run / "rejected" / f"{artefact.target}-{path.name}.rejected"
+            outside.parent.mkdir(exist_ok=True)
+            if outside.is_dir():
+                shutil.rmtree(outside)
+            shutil.move(path, outside)
+        return entry
+
+    def write_report(self, folder: Path, entries: list[dict[str, Any]]) -> None:
         """contract.json and report.json."""
         write_atomic(folder / "contract.json", self.contract.to_json())
         report = {
             "checkpoint": {"sha256": self.weights, **json.loads((self.run / "validation.json").read_text())},
-            "gate": {
-                "max_dice_drop": self.settings.max_dice_drop,
-                "split": "val",
-                "cases": cases,
-                "warning": self.contract.provenance.get("warning"),
-            },
+            "gate": self.gate,
             "machine": machine(),
             "artefacts": entries,
         }

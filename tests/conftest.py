@@ -8,9 +8,16 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from acwskd_edge.contract import Contract, Intensity, Label
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Two test workers on two cores: more threads than that only wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -86,5 +93,5 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
     for number in (1, 2, 3, 4, 5):
         write_flare(root / "data", f"FLARE22_Tr_{number:04d}", number)
-    recipe = Recipe(data=f"flare22:{root / 'data'}", size=32, steps=60, batch=4, lr=0.1, validate_every=30, threads=1)
+    recipe = Recipe(data=f"flare22:{root / 'data'}", size=32, steps=60, batch=4, validate_every=30, threads=1)
     return train(recipe, root / "run")

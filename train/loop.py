@@ -117,16 +117,15 @@ def new_contract(recipe: Recipe, data: DataSet) -> Contract:
     )
 
 
-def new_optimizer(network: nn.Module, objective: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on weights (two axes or more) only."""
+def new_optimizer(network: nn.Module, objective: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; weight decay on weights (two axes or more) only."""
     parameters = [*network.parameters(), *objective.parameters()]
-    return torch.optim.SGD(
+    return torch.optim.AdamW(
         [
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ],
         lr=recipe.lr,
-        momentum=0.9,
     )
 
 
@@ -235,9 +234,12 @@ def finish(recipe: Recipe, contract: Contract, data: DataSet, held_out: list[Pre
     write_json(out / "validation.json", {"hd95_unit": unit, "warning": data.warning, **summary})
     print(f"{'class':<22}{'Dice':>8}{'HD95 ' + unit:>14}")
     for name in scores.classes:
-        dice, distance = summary["dice"][name], summary["hd95"][name]
-        print(
-            f"{name:<22}{'-' if dice is None else f'{dice:.4f}':>8}{'-' if distance is None else f'{distance:.1f}':>14}"
-        )
-    print(f"{'mean':<22}{summary['mean_dice']:>8.4f}{summary['mean_hd95'] or float('nan'):>14.1f}")
+        print(row_of(name, summary["dice"][name], summary["hd95"][name]))
+    print(row_of("mean", summary["mean_dice"], summary["mean_hd95"]))
     return scores
+
+
+def row_of(name: str, dice: float | None, distance: float | None) -> str:
+    """One line of the closing table; a dash where the class was absent or never found."""
+    shown = "-" if dice is None else f"{dice:.4f}"
+    return f"{name:<22}{shown:>8}{'-' if distance is None else f'{distance:.1f}':>14}"

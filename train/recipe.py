@@ -24,8 +24,8 @@ class Recipe:
     resize: str = "letterbox"  # or stretch
     steps: int = 2000  # optimiser steps
     batch: int = 8  # slices a step
-    lr: float = 0.02  # SGD with momentum .9; falls as (1 - step/steps)^.9
-    weight_decay: float = 1e-4  # on weights only, not on biases, norms or the temperature
+    lr: float = 0.004  # AdamW; falls as (1 - step/steps)^.9
+    weight_decay: float = 0.01  # on weights only, not on biases, norms or the temperature
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
     precision: str = "bf16"  # autocast of the forward pass: bf16 or fp32; weights and losses stay float32

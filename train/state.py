@@ -31,9 +31,9 @@ class Progress:
 
 
 def save_weights(path: Path, network: nn.Module, model: str) -> None:
-    """The deployed weights, with the model's name in the file's metadata."""
+    """The deployed weights, with the model's name in the metadata: one entry, because their order is not fixed."""
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    write_atomic(path, save(tensors, metadata={"model": model, "format": "pt"}))
+    write_atomic(path, save(tensors, metadata={"model": model}))
 
 
 def _tensors(
@@ -44,9 +44,8 @@ def _tensors(
             yield f"{part}.{name}", value.detach().contiguous()
     for index, group in enumerate(optimizer.param_groups):
         for place, parameter in enumerate(group["params"]):
-            momentum = optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                yield f"momentum.{index}.{place}", momentum.contiguous()
+            for name, value in optimizer.state[parameter].items():
+                yield f"optimizer.{index}.{place}.{name}", value.contiguous()
 
 
 def save_state(
@@ -56,9 +55,14 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
 ) -> None:
-    """Network, training-time modules, momentum and progress."""
+    """Network, training-time modules, optimizer moments and progress."""
     tensors = dict(_tensors(network, objective, optimizer))
     write_atomic(path, save(tensors, metadata={"progress": json.dumps(vars(progress))}))
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    """In the parameter's memory order, as the uninterrupted run had it."""
+    return value if value.shape != parameter.shape else torch.empty_like(parameter).copy_(value)
 
 
 def load_state(path: Path, network: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
@@ -82,7 +86,7 @@ def load_state(path: Path, network: nn.Module, objective: nn.Module, optimizer: 
         ) from error
     for index, group in enumerate(optimizer.param_groups):
         for place, parameter in enumerate(group["params"]):
-            momentum = tensors.get(f"momentum.{index}.{place}")
-            if momentum is not None:
-                optimizer.state[parameter]["momentum_buffer"] = momentum
+            prefix = f"optimizer.{index}.{place}."
+            found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            optimizer.state[parameter].update({k: _like(v, parameter) for k, v in found.items()})
     return progress

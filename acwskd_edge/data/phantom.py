@@ -28,7 +28,7 @@ Knot = tuple[float, float, float, float, float, float]  # x, y, z, radius in x, 
 
 WARP_MM = 6.0  # standard deviation of the coarse warp, 55 mm between its knots; the fine one has a quarter
 REACH = 2.5  # standard deviations at which the warp is cut
-NOISE_HU = (9.0, 22.0)  # range over patients of the standard deviation of the noise
+NOISE_HU = (9.0, 18.0)  # range over patients of the standard deviation of the noise
 FAT, MUSCLE, LUNG, AIR, RIB = -100.0, 58.0, -840.0, -1000.0, 320.0  # HU
 
 
@@ -189,7 +189,7 @@ class _Canvas:
             for axis, (line, h) in enumerate(zip(self.lines, half, strict=True))
         )
         self.texture = smooth_noise(rng, full, tuple(7.0 / step))
-        self.phase = rng.uniform(0.4, 2.0)  # 0 without contrast, 1 arterial, 2 portal venous
+        self.phase = rng.uniform(0.7, 2.0)  # 0 without contrast, 1 arterial, 2 portal venous
         self.oral = rng.choice([15.0, 40.0, 65.0, 190.0], p=[0.4, 0.25, 0.25, 0.1])
         self.hu = np.full(full, FAT, np.float32)
         self.label = np.zeros(full, np.uint8)

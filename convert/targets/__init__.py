@@ -31,9 +31,7 @@ class Target:
             MissingDependency: names the package and the install command.
         """
         if precision not in self.precisions:
-            raise UsageError(
-                f"precision {precision!r} for target {self.name}", allowed=", ".join(self.precisions)
-            )
+            raise UsageError(f"precision {precision!r} for target {self.name}", allowed=", ".join(self.precisions))
         for module, package in self.packages:
             if importlib.util.find_spec(module) is None:
                 raise MissingDependency(f"target {self.name} needs {package}", hint=f"pip install {package}")
@@ -51,7 +49,7 @@ TARGETS: dict[str, Target] = {
             "onnx",
             ("fp32", "fp16", "int8"),
             "onnxruntime",
-            (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")),
+            (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime"), ("onnxsim", "onnxsim")),
         ),
         Target(
             "tflite",

@@ -157,8 +157,7 @@ class _ChannelsLast(nn.Module):
         raw = self.wrapped
         if not isinstance(raw, RawGraph):
             return raw(image).permute(0, 2, 3, 1)
-        values = (image.float().clamp(raw.low, raw.high) - raw.mean) / raw.std
-        return raw.network(values).permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
+        return raw.network(raw.normalise(image)).permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
 
 
 def _input_dtype(job: Job) -> torch.dtype:

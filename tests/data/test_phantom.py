@@ -1,4 +1,4 @@
-"""What only the phantom promises; what every data set promises is in contract.py."""
+"""What only the phantom promises; what every data set promises is in dataset_contract.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from acwskd_edge.data.case import SPLITS, Case, cases_in
 from acwskd_edge.data.phantom import LABELS, PATIENTS, VERSION, Phantom, make_patient
 from acwskd_edge.errors import DataError, UsageError
 
-FROZEN = "f439ec66af0e12b582f959386a493464ec6d6899a023f7e8c70ecb916c7a4954"
+FROZEN = "6e7922764a828c337f6c7439a8a176c444240b0f6a227673aa103755fe2520cf"
 ID = {label.name: label.id for label in LABELS}
 
 

@@ -42,33 +42,30 @@ def test_each_term_can_be_switched_off(term: str) -> None:
     network, built = objective(**{term: 0.0, "ramp_end": 0.0})
     loss, terms = built(network, *batch(), 1.0)
     weights = {"seg": 1.0} | {name: getattr(built.settings, name) for name in ALONE}
-    assert float(loss) == pytest.approx(sum(weights[name] * float(terms[name]) for name in weights), rel=1e-5)
+    assert loss.item() == pytest.approx(sum(weights[name] * float(terms[name]) for name in weights), rel=1e-5)
     assert weights[term] == 0
 
 
 def test_the_student_lowers_the_adversarial_term_and_the_temperature_raises_it() -> None:
-    settings = {**ALONE, "adversarial": 1.0, "ramp_end": 0.0, "reversal_end": 0.0}
-    network, built = objective(**settings)
-    images, labels = batch()
+    def gradients(weight: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        network, built = objective(**{**ALONE, "adversarial": weight, "ramp_end": 0.0, "reversal_end": 0.0})
+        loss, terms = built(network, *batch(), 1.0)
+        loss.backward()
+        assert network.head.weight.grad is not None
+        theta = built.temperature.theta.grad
+        return terms["adversarial"], network.head.weight.grad, torch.zeros(()) if theta is None else theta
 
-    def adversarial() -> tuple[torch.Tensor, float]:
-        loss, terms = built(network, images, labels, 1.0)
-        return loss - terms["seg"], float(terms["adversarial"])
+    def after(head_step: torch.Tensor | float, theta_step: torch.Tensor | float) -> float:
+        network, built = objective(**{**ALONE, "adversarial": 1.0})
+        with torch.no_grad():
+            network.head.weight -= head_step
+            built.temperature.theta -= theta_step
+            return float(built(network, *batch(), 1.0)[1]["adversarial"])
 
-    loss, before = adversarial()
-    loss.backward()
-    theta, head = built.temperature.theta, network.head.weight
-    assert theta.grad is not None
-    assert head.grad is not None
-    with torch.no_grad():
-        theta -= 0.1 * theta.grad.sign()
-    _, hotter = adversarial()
-    assert hotter > before
-    with torch.no_grad():
-        theta += 0.1 * theta.grad.sign()
-        head -= 1e-2 * head.grad
-    _, learned = adversarial()
-    assert learned < before
+    before, with_term, theta = gradients(1.0)
+    _, without, _ = gradients(0.0)
+    assert after(0.01 * (with_term - without), 0.0) < float(before)
+    assert after(0.0, 0.1 * theta.sign()) > float(before)
 
 
 @pytest.mark.parametrize("term", ["penultimate", "adversarial", "class_wise", "inter_class"])

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from acwskd_edge.contract import Contract
+from acwskd_edge.errors import RefusedError, UsageError
+from acwskd_edge.models import build_model
+from train.loop import train
+from train.recipe import Recipe
+
+
+def test_a_finished_run_holds_what_the_other_commands_need(tiny_run: Path) -> None:
+    names = {"best.safetensors", "contract.json", "recipe.yaml", "metrics.jsonl", "curves.png", "validation.json"}
+    assert names <= {one.name for one in tiny_run.iterdir()}
+    contract = Contract.load(tiny_run / "contract.json")
+    summary = json.loads((tiny_run / "validation.json").read_text())
+    assert contract.provenance["validation_dice"] == summary["mean_dice"]
+    assert contract.spacing == (1.5385, 1.25)  # 16 rows of 2.5 mm lie on 26 of the grid, 20 columns of 2 mm on 32
+    assert summary["hd95_unit"] == "mm"
+
+
+def test_the_checkpoint_holds_the_deployed_network_and_nothing_else(tiny_run: Path) -> None:
+    with safe_open(tiny_run / "best.safetensors", framework="pt") as weights:
+        assert set(weights.keys()) == set(build_model("s2d16", 1, 14).state_dict())
+
+
+def test_it_learned_something(tiny_run: Path) -> None:
+    records = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    losses = [one["seg"] for one in records if "seg" in one]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_finished_run_is_recognised_and_another_recipe_refused(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import yaml
+
+    values = yaml.safe_load((tiny_run / "recipe.yaml").read_text())
+    from train.recipe import from_dict
+
+    before = (tiny_run / "best.safetensors").stat().st_mtime_ns
+    train(from_dict(values, "recipe"), tiny_run)
+    assert "already trained" in capsys.readouterr().out
+    assert (tiny_run / "best.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match=r"steps: 60 there, 61 now.*next: choose another --out"):
+        train(from_dict({**values, "steps": 61}, "recipe"), tiny_run)
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(flare_folder: Path, tmp_path: Path) -> None:
+    recipe = Recipe(data=f"flare22:{flare_folder}", size=32, steps=30, batch=2, lr=1e12, save_every=1, threads=1)
+    with pytest.raises(RefusedError, match="the last good checkpoint is in .* next: lower lr"):
+        train(recipe, tmp_path / "run")
+    with safe_open(tmp_path / "run/state.safetensors", framework="pt") as state:
+        assert all(state.get_tensor(name).isfinite().all() for name in state.keys() if name.startswith("network"))  # noqa: SIM118
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_killed_run_ends_at_the_very_weights_of_an_uninterrupted_one(
+    flare_folder: Path, tmp_path: Path, precision: str
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "train",
+        "--recipe",
+        "student",
+        "--data",
+        f"flare22:{flare_folder}",
+        "--steps",
+        "80",
+    ]
+    for setting in ("size=32", "batch=2", "threads=1", "save_every=7", "validate_every=20", f"precision={precision}"):
+        command += ["--set", setting]
+    root = Path(__file__).parents[2]
+
+    def start(out: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, "--out", str(tmp_path / out)],
+            cwd=root,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    whole = start("whole")
+    killed = start("killed")
+    kills = 0
+    while kills < 2:
+        progress = (
+            (tmp_path / "killed/metrics.jsonl").read_text() if (tmp_path / "killed/metrics.jsonl").exists() else ""
+        )
+        if progress.count("\n") > 2 * kills:
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
+            kills += 1
+            killed = start("killed")
+        assert killed.poll() in (None, -9), killed.communicate()[0]
+        time.sleep(0.02)
+    output, _ = killed.communicate()
+    assert "continuing" in output
+    printed, _ = whole.communicate()
+    assert whole.returncode == 0, printed
+    for name in ("best.safetensors", "state.safetensors", "contract.json", "validation.json"):
+        ours, theirs = (tmp_path / "killed" / name).read_bytes(), (tmp_path / "whole" / name).read_bytes()
+        if name == "state.safetensors":  # its log carries seconds; the tensors must be equal
+            assert ours[-len(theirs) // 2 :] == theirs[-len(theirs) // 2 :]
+        else:
+            assert ours == theirs
