@@ -47,12 +47,12 @@ def train(recipe: Recipe, out: Path) -> Path:
         UsageError: `out` holds a run of another recipe.
         RefusedError: the loss became NaN or infinite; the last good checkpoint is kept.
     """
+    data = open_data(recipe.data)  # before the run folder is made, so that a mistake leaves nothing behind
     with only_writer(out):
         if not claim(out, recipe):
             print(f"{out} is already trained; next: python -m convert {out} --target all")
             return out
         torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
-        data = open_data(recipe.data)
         if data.warning:
             print(f"warning: {data.warning}", file=sys.stderr)
         contract = new_contract(recipe, data)

@@ -3,6 +3,14 @@
 Patient n is a pure function of (VERSION, n): the code below uses only additions, multiplications, divisions and
 comparisons on arrays, so every machine draws the same bytes. Anatomy is a table (`PARTS`) of ellipsoids and tubes in
 trunk units, painted back to front on a grid with 2x2x2 samples per voxel and bent by a smooth random warp.
+
+Version 1 was frozen on the gap between a plain full U-Net and a plain small one and on the confusion of similar
+organs; no result of a distillation had a part in it. Mean Dice of the ten organs over the 8 val patients of
+phantom:40, one seed, 600 steps of SGD (batch 8, learning rate 0.1, momentum 0.9, no augmentation, cross-entropy + soft
+Dice) on a 96x96 grid:
+    unet64  .821: aorta .886, stomach .867, gallbladder .755, pancreas .722, vena cava .704, duodenum .609
+    unet8   .759: aorta .824, stomach .823, gallbladder .675, pancreas .556, vena cava .699, duodenum .416
+A fifth of the vena cava is taken for liver by both, a sixth of the duodenum for pancreas by unet8.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_a_finished_run_is_recognised_and_another_recipe_refused(
 
 def test_a_diverging_run_stops_and_keeps_the_last_good_checkpoint(flare_folder: Path, tmp_path: Path) -> None:
     recipe = Recipe(data=f"flare22:{flare_folder}", size=32, steps=30, batch=2, lr=1e12, save_every=1, threads=1)
-    with pytest.raises(RefusedError, match="the last good checkpoint is in .* next: lower lr"):
+    with pytest.raises(RefusedError, match=r"the last good checkpoint is in .* next: lower lr"):
         train(recipe, tmp_path / "run")
     with safe_open(tmp_path / "run/state.safetensors", framework="pt") as state:
         assert all(state.get_tensor(name).isfinite().all() for name in state.keys() if name.startswith("network"))  # noqa: SIM118
