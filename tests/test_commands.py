@@ -107,7 +107,7 @@ MISTAKES = {
 def test_a_mistake_is_one_clear_line(line: str, wrong: dict[str, Path], tmp_path: Path) -> None:
     code, says = MISTAKES[line]
     first, *words = line.split()
-    before = {one for one in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     filled = [word.format(**wrong) for word in words]
     if first == "train":
         filled += ["--out", str(tmp_path / "made")]
@@ -117,7 +117,7 @@ def test_a_mistake_is_one_clear_line(line: str, wrong: dict[str, Path], tmp_path
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert says in lines[0]
-    made = {one for one in tmp_path.rglob("*")} - before
+    made = set(tmp_path.rglob("*")) - before
     assert not [one for one in made if one.name.startswith("out")]
     assert not [one for one in made if one.name == "made"]
 
@@ -147,7 +147,8 @@ def test_predict_a_picture(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_the_library_imports_without_torch() -> None:
-    modules = "bundle cli contract evaluate metrics picture predict preprocess verify data.flare22 runtimes.onnx runtimes.litert"
+    modules = "bundle cli contract data.flare22 evaluate metrics picture predict preprocess verify"
+    modules += " runtimes.onnx runtimes.litert"
     code = "import sys; sys.modules['torch'] = None\n" + "".join(
         f"import acwskd_edge.{name}\n" for name in modules.split()
     )

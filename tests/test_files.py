@@ -42,11 +42,8 @@ def test_a_folder_killed_between_two_renames_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    code = "import sys
-from pathlib import Path
-from acwskd_edge.files import only_writer
-"
-    code += "with only_writer(Path(sys.argv[1])): pass"
+    code = "import sys; from pathlib import Path; from acwskd_edge.files import only_writer as only"
+    code += "\nwith only(Path(sys.argv[1])): pass"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with only_writer(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
