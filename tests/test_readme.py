@@ -1,0 +1,75 @@
+"""The README's own commands, typed in its order on a tiny FLARE2022 folder with short schedules."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import pytest
+from conftest import write_flare
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
+]
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    assert COMMANDS[:2] == ["make demo", "make test"]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    assert {"demo", "test"} <= set(targets)
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def shortened(command: str) -> list[str]:
+    """The same command with few steps on a small grid and, for the baseline, a narrow net."""
+    words = shlex.split(command)
+    if words[0] == "acwskd-edge":
+        return [sys.executable, "-m", "acwskd_edge.cli", *words[1:]]
+    assert words[0] == "python"
+    if "train" in words:
+        words[words.index("--steps") + 1] = "12"
+        words += ["--set", "size=32", "--set", "batch=2", "--set", "threads=1"]
+        words += ["--set", "model=unet8"] if "unet" in words else []
+    if "convert" in words:
+        words += ["--max-dice-drop", "1"]
+    if "benchmarks" in words:
+        words += ["--runs", "5"]
+    return [sys.executable, *words[1:]]
+
+
+@pytest.mark.slow
+def test_every_other_command_runs_as_written(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 4, 5, 10):
+        write_flare(tmp_path / "data/FLARE22", f"FLARE22_Tr_{number:04d}", number)
+    for command in COMMANDS[2:]:
+        done = subprocess.run(
+            shortened(command),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert nibabel.load(tmp_path / "mask.nii.gz").shape == (20, 16, 6)
+    assert (tmp_path / "runs/student/report/index.html").is_file()
+
+
+def test_every_linked_file_exists() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_example_in_help_names_flags_that_exist() -> None:
+    for folder in ("train", "convert", "benchmarks"):
+        source = (ROOT / folder / "__main__.py").read_text()
+        examples = source.split('EXAMPLES = """')[1].split('"""')[0]
+        flags = set(re.findall(r'"(--[a-z-]+)"', source))
+        assert set(re.findall(r"(--[a-z-]+)", examples)) <= flags
