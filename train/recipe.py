@@ -24,7 +24,7 @@ class Recipe:
     resize: str = "letterbox"  # or stretch
     steps: int = 2000  # optimiser steps
     batch: int = 8  # slices a step
-    lr: float = 0.004  # AdamW; falls as (1 - step/steps)^.9
+    lr: float = 0.008  # AdamW; falls as (1 - step/steps)^.9
     weight_decay: float = 0.01  # on weights only, not on biases, norms or the temperature
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
