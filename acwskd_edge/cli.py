@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from acwskd_edge import __version__
-from acwskd_edge.commandline import Parser, quiet_imports
+from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import exit_with
 
 EXAMPLES = """
@@ -30,7 +30,6 @@ def run() -> int:
     segment.add_argument("--artefact", metavar="ID", help="for instance tflite-int8 (default: the first that runs)")
     args = parser.parse_args()
 
-    quiet_imports()
     from acwskd_edge.bundle import open_bundle
 
     bundle = open_bundle(args.bundle)

@@ -24,15 +24,3 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing a usage block."""
         raise UsageError(message, hint=f"{self.prog} --help")
-
-
-def quiet_imports() -> None:
-    """Silence chatter of third-party imports that no user can act on; errors still show."""
-    import logging
-    import os
-    import warnings
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("coremltools", "torchao", "torch.onnx", "root"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(torchao|coremltools|litert_torch|jax)\b.*")

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from acwskd_edge.commandline import Parser, quiet_imports
+from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import UsageError, exit_with
 
 EXAMPLES = """
@@ -44,7 +44,6 @@ def main() -> int:
     if args.runs < FEWEST:
         raise UsageError(f"--runs {args.runs}", allowed=f"{FEWEST} or more, or a median says nothing")
     limit_threads(args.threads)
-    quiet_imports()
     from benchmarks.run import Settings, benchmark
 
     benchmark(

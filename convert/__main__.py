@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from acwskd_edge.commandline import Parser, quiet_imports
+from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import UsageError, exit_with
 
 EXAMPLES = """
@@ -54,7 +54,6 @@ def main() -> int:
         raise UsageError(f"--max-dice-drop {args.max_dice_drop}", allowed="0 to 1")
     if args.cases < 0:
         raise UsageError(f"--cases {args.cases}", allowed="0 (all) or more")
-    quiet_imports()
     from convert.pipeline import Settings, convert
 
     convert(args.run, Settings(targets, precisions, ios, args.max_dice_drop, args.cases, args.data))

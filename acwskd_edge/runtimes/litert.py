@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acwskd_edge.errors import MissingDependency, UsageError
+from acwskd_edge.quiet import quiet_output
 
 
 def _interpreter_class() -> Any:
@@ -86,8 +87,9 @@ def load(path: Path, threads: int) -> LiteRtRuntime:
         raise UsageError(f"no TFLite file at {path}", hint="python -m convert --target tflite")
     interpreter_class = _interpreter_class()
     try:
-        interpreter = interpreter_class(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        with quiet_output(replay=False):  # the delegate announces itself; an error becomes ours
+            interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"{path} cannot be loaded ({error})", allowed="a TFLite graph", hint="copy or convert it again"

@@ -10,12 +10,10 @@ int16. Output `logits` is float32 (1, h, w, K), or `mask` uint8 (1, h, w). Preci
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +35,7 @@ from torch import Tensor, nn
 from acwskd_edge.errors import ContractError, RefusedError, UsageError
 from acwskd_edge.files import write_atomic
 from acwskd_edge.preprocess import normalise
+from acwskd_edge.quiet import quiet_output
 from convert.export import Job, RawGraph
 
 CONTRACT_KEY = "acwskd_edge.contract"
@@ -122,26 +121,11 @@ def delegate_coverage(path: Path) -> Coverage:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Swallow what the tools print, from Python and from C++; show it after all when they fail."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = {1: os.dup(1), 2: os.dup(2)}
-    with tempfile.TemporaryFile("w+", errors="replace") as log, warnings.catch_warnings():
+    """Hold back what the tools print and two known warnings."""
+    with quiet_output(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         warnings.filterwarnings("ignore", r".*experimental_preserve_all_tensors", UserWarning)
-        for descriptor in saved:
-            os.dup2(log.fileno(), descriptor)
-        try:
-            with redirect_stdout(log), redirect_stderr(log):
-                yield
-        except BaseException:
-            log.seek(0)
-            os.write(saved[2], log.read().encode())
-            raise
-        finally:
-            for descriptor, copy in saved.items():
-                os.dup2(copy, descriptor)
-                os.close(copy)
+        yield
 
 
 class _ChannelsLast(nn.Module):
