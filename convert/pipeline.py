@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -283,6 +284,8 @@ class Workshop:
             **measured,
         }
         print(line_of(entry), flush=True)
+        if artefact.precision == "int8" or measured["verdict"] == "rejected":
+            print(per_class(entry), flush=True)
         if measured["verdict"] == "rejected":
             outside = self.run / "rejected" / f"{artefact.target}-{path.name}.rejected"
             outside.parent.mkdir(exist_ok=True)
@@ -301,6 +304,13 @@ class Workshop:
             "artefacts": entries,
         }
         write_json(folder / "report.json", report)
+
+
+def per_class(entry: dict[str, Any]) -> str:
+    """Dice change of every class, four to a line; absent classes are left out."""
+    known = [f"{name} {v:+.4f}" for name, v in entry["dice_change"].items() if name != "mean" and v is not None]
+    rows = [", ".join(known[i : i + 4]) for i in range(0, len(known), 4)]
+    return textwrap.indent("\n".join(rows), " " * 19)
 
 
 def line_of(entry: dict[str, Any]) -> str:

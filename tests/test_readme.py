@@ -40,7 +40,7 @@ def shortened(command: str) -> list[str]:
     if "convert" in words:
         words += ["--max-dice-drop", "1"]
     if "benchmarks" in words:
-        words += ["--runs", "5"]
+        words += ["--runs", "10"]
     return [sys.executable, *words[1:]]
 
 
