@@ -18,8 +18,11 @@ from acwskd_edge.errors import RefusedError, UsageError
 
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -94,7 +97,7 @@ def restore_folder(final: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock.
+    """Hold a folder's lock; a folder that was made for it and stayed empty is removed again.
 
     Raises:
         RefusedError: another process is writing there.
@@ -112,4 +115,8 @@ def only_writer(folder: Path) -> Iterator[None]:
             raise RefusedError(
                 f"another command is writing into {folder}", hint="wait for it, or choose another folder"
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            if [one.name for one in folder.iterdir()] == [".lock"]:
+                shutil.rmtree(folder)

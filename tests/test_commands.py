@@ -12,6 +12,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from conftest import write_flare
+from spoil import damage
 
 from convert.pipeline import Settings, convert
 
@@ -72,13 +74,26 @@ def wrong(tiny_run: Path, bundle: Path, tmp_path: Path) -> dict[str, Path]:
     nan = tmp_path / "nan.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.full((20, 16, 6), np.nan), np.eye(4)), nan)
     (tmp_path / "text.png").write_text("no picture")
-    return {"run": tiny_run, "bundle": bundle, "tampered": tampered, "tmp": tmp_path}
+    places = {"run": tiny_run, "bundle": bundle, "tampered": tampered, "tmp": tmp_path}
+    for how in ("truncated", "NaN", "label id", "shape"):
+        name = how.replace(" ", "_")
+        for number in (1, 2, 3):
+            write_flare(tmp_path / name, f"FLARE22_Tr_{number:04d}", number)
+        damage(tmp_path / name, how)
+        places[name] = tmp_path / name
+    return places
 
 
 MISTAKES = {
     "train --recipe nothing": (2, "no recipe 'nothing'; allowed: "),
     "train --data brats:x": (2, "unknown data kind 'brats'"),
     "train --data flare22:{tmp}/absent": (2, "is not a FLARE2022 folder; allowed: "),
+    "train --data flare22:{truncated}": (2, "truncated or damaged"),
+    "train --data flare22:{NaN}": (2, "NaN or infinite voxels; next: repair or exclude the scan"),
+    "train --data flare22:{label_id}": (2, "label value(s) 99 outside the label map; allowed: 0 background, 1 liver"),
+    "train --data flare22:{shape}": (2, "image is (6, 16, 20) but label is (6, 16, 19); next: resample"),
+    "train --set model=resnet": (2, "unknown model 'resnet'; allowed: unet64"),
+    "train --set objective.gamma=1": (2, "objective acw_skd has no setting gamma; allowed: "),
     "train --steps many": (2, "invalid int value: 'many'"),
     "train --set step=3": (2, "unknown field 'step'; allowed: "),
     "train --set steps": (2, "allowed: field=value"),
@@ -110,10 +125,10 @@ def test_a_mistake_is_one_clear_line(line: str, wrong: dict[str, Path], tmp_path
     before = set(tmp_path.rglob("*"))
     filled = [word.format(**wrong) for word in words]
     if first == "train":
-        filled += ["--out", str(tmp_path / "made")]
+        filled = ["--data", "phantom:4", *filled, "--out", str(tmp_path / "made")]
     done = run(*COMMANDS[first], *filled)
     assert done.returncode == code, done.stderr
-    lines = done.stderr.strip().splitlines()
+    lines = [one for one in done.stderr.splitlines() if not one.startswith("warning: measured on a synthetic")]
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert says in lines[0]

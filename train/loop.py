@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
@@ -36,6 +37,7 @@ from train.provenance import code_version
 from train.recipe import Recipe
 from train.state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
 
+RECIPE = "recipe.yaml"
 LOG_EVERY = 10  # steps between the records of metrics.jsonl
 INTENDED_USE = "Research and engineering; not a medical device, not for diagnosis."
 
@@ -47,11 +49,11 @@ def train(recipe: Recipe, out: Path) -> Path:
         UsageError: `out` holds a run of another recipe.
         RefusedError: the loss became NaN or infinite; the last good checkpoint is kept.
     """
-    data = open_data(recipe.data)  # before the run folder is made, so that a mistake leaves nothing behind
+    if finished(out, recipe):
+        print(f"{out} is already trained; next: python -m convert {out} --target all")
+        return out
+    data = open_data(recipe.data)
     with only_writer(out):
-        if not claim(out, recipe):
-            print(f"{out} is already trained; next: python -m convert {out} --target all")
-            return out
         torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
         if data.warning:
             print(f"warning: {data.warning}", file=sys.stderr)
@@ -68,26 +70,23 @@ def train(recipe: Recipe, out: Path) -> Path:
     return out
 
 
-def claim(out: Path, recipe: Recipe) -> bool:
-    """Write the recipe into a new run folder; False if the run there is finished.
+def finished(out: Path, recipe: Recipe) -> bool:
+    """Whether `out` holds a finished run of this recipe.
 
     Raises:
         UsageError: the folder holds another recipe's run; says which fields differ.
     """
-    import yaml
-
-    path = out / "recipe.yaml"
-    wanted = recipe.to_dict()
+    path = out / RECIPE
     if not path.exists():
-        write_atomic(path, yaml.safe_dump(wanted, sort_keys=False))
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return False
+    found, wanted = yaml.safe_load(path.read_text(encoding="utf-8")), recipe.to_dict()
     if found != wanted:
         differs = [f"{k}: {found.get(k)!r} there, {v!r} now" for k, v in wanted.items() if found.get(k) != v]
         raise UsageError(
             f"{out} holds a run of another recipe ({'; '.join(differs) or 'fields removed'})",
             hint=f"choose another --out, or delete {out}",
         )
-    return not (out / "validation.json").exists()
+    return (out / "validation.json").exists()
 
 
 def new_contract(recipe: Recipe, data: DataSet) -> Contract:
@@ -137,6 +136,8 @@ def fit(recipe: Recipe, contract: Contract, slices: TrainingSlices, held_out: li
     objective = build_objective(str(recipe.objective.get("name")), settings, network, contract.classes)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = new_optimizer(network, objective, recipe)
+    # Only now is it certain that data, model and objective exist, so a mistake leaves no run folder behind.
+    write_atomic(out / RECIPE, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
     progress = load_state(out / STATE, network, objective, optimizer)
     if progress.step:
         print(f"continuing {out} at step {progress.step} of {recipe.steps}")

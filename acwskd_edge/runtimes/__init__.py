@@ -6,7 +6,6 @@ Each runtime is one module with `load(path, threads) -> Runtime`; adding one is 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -40,23 +39,18 @@ class RuntimeModule(Protocol):
 
 @dataclass(frozen=True)
 class RuntimeEntry:
-    """Where a runtime lives and what it needs."""
+    """Where a runtime lives and what brings it."""
 
     module: str
-    packages: tuple[str, ...]  # import names; any one of them will do
-    install: str  # the command that brings it
+    install: str  # the command that installs what it needs
     timed: bool  # False: executes for correctness only, its latency says nothing
 
 
 RUNTIMES: dict[str, RuntimeEntry] = {
-    "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", ("torch",), "pip install torch", True),
-    "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", ("onnxruntime",), "pip install onnxruntime", True),
-    "litert": RuntimeEntry(
-        "acwskd_edge.runtimes.litert", ("ai_edge_litert", "tflite_runtime"), "pip install ai-edge-litert", True
-    ),
-    "coreml-program": RuntimeEntry(
-        "acwskd_edge.runtimes.coreml_program", ("coremltools",), "pip install coremltools torch", False
-    ),
+    "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "pip install torch safetensors", True),
+    "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", True),
+    "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "pip install ai-edge-litert", True),
+    "coreml-program": RuntimeEntry("acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", False),
 }
 
 
@@ -64,13 +58,14 @@ def load(name: str, path: str | Path, threads: int = 1) -> Runtime:
     """Load an artefact.
 
     Raises:
-        UsageError: no such runtime.
-        MissingDependency: its package is not installed here.
+        UsageError: no such runtime, or a file it cannot read.
+        MissingDependency: a package it needs is not installed here.
     """
     if name not in RUNTIMES:
         raise UsageError(f"unknown runtime {name!r}", allowed=", ".join(RUNTIMES))
     entry = RUNTIMES[name]
-    if not any(importlib.util.find_spec(package) for package in entry.packages):
-        raise MissingDependency(f"runtime {name} needs {' or '.join(entry.packages)}", hint=entry.install)
-    module = cast(RuntimeModule, importlib.import_module(entry.module))
+    try:
+        module = cast(RuntimeModule, importlib.import_module(entry.module))
+    except ImportError as error:
+        raise MissingDependency(f"runtime {name} cannot be imported ({error})", hint=entry.install) from error
     return module.load(Path(path), threads)

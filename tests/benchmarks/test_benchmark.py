@@ -39,7 +39,7 @@ Measure = Callable[..., dict[str, Any]]
 @pytest.fixture(autouse=True)
 def sleeper(monkeypatch: pytest.MonkeyPatch) -> None:
     """A timed runtime that sleeps."""
-    monkeypatch.setitem(RUNTIMES, "sleeper", RuntimeEntry("bench_toys", ("numpy",), "pip install numpy", True))
+    monkeypatch.setitem(RUNTIMES, "sleeper", RuntimeEntry("bench_toys", "pip install numpy", True))
 
 
 @pytest.fixture
