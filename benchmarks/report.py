@@ -92,7 +92,7 @@ def main_table(report: Report) -> str:
         "Precision",
         "io",
         "Parameters",
-        HOW,
+        "MACs",
         "MB",
         "Median ms (95 % CI)",
         "p90 ms",
@@ -104,7 +104,8 @@ def main_table(report: Report) -> str:
     lines = [row_html(row, subjects[row["model"]]) for row in report["rows"]]
     ns = sorted({row["latency"]["n"] for row in report["rows"] if row["latency"]})
     runs = f"{ns[0]} timed runs a row" if ns else "nothing timed"
-    note = f"One image at a time, {report['settings']['threads']} thread(s), {runs}. Baseline rows are shaded."
+    threads = report["settings"]["threads"]
+    note = f"One image at a time, {threads} thread(s), {runs}. {HOW}. Baseline rows are shaded."
     return scroll(table(note, head, lines, numeric=range(4, 12)), "Table of all rows")
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from acwskd_edge.bundle import Golden
 from acwskd_edge.contract import Contract
 from acwskd_edge.evaluate import Prepared, Scores, Segment, score
+from acwskd_edge.metrics import mean_skipping_nan
 from acwskd_edge.preprocess import mask_of, normalise
 from acwskd_edge.runtimes import Runtime
 
@@ -88,7 +89,8 @@ def measure(
     """Everything the report says of an artefact's accuracy, and the verdict.
 
     Returns:
-        dice, dice_change (artefact minus checkpoint: negative is worse), agreement, golden, verdict, reasons.
+        dice, dice_change (artefact minus checkpoint: negative is worse) with its interval, empty_masks, agreement,
+        golden, verdict, reasons.
     """
     tally = Tally(reference.logits)
     segment: Segment = lambda pixels: np.stack(  # noqa: E731 - a closure with one expression
@@ -99,6 +101,7 @@ def measure(
     for one in golden:
         on_golden.add(runtime(feed(one.pixels, contract, io)), io)
     change = scores.per_class - reference.scores.per_class
+    interval = change_interval(scores.dice, reference.scores.dice)
     reasons = verdict(scores, change, reference.scores, max_drop)
     if not tally.finite:
         reasons.append("logits hold NaN or infinite values")
@@ -115,12 +118,33 @@ def measure(
             "mean": round(scores.mean - reference.scores.mean, 6),
             **{k: None if np.isnan(v) else round(float(v), 6) for k, v in zip(scores.classes, change, strict=True)},
         },
+        "dice_change_ci95": {
+            name: None if np.isnan(low) else [round(float(low), 6), round(float(high), 6)]
+            for name, (low, high) in zip(["mean", *scores.classes], interval.T, strict=True)
+        },
         "empty_masks": {"artefact": scores.empty, "checkpoint": reference.scores.empty},
         **facts,
         "golden": on_golden.to_dict(io),
         "verdict": "rejected" if reasons else "passed",
         "reasons": reasons,
     }
+
+
+def change_interval(after: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """95 % bootstrap interval of the Dice change, resampling cases (Efron's percentile method, 2,000 draws, seeded).
+
+    Args:
+        after, before: (N, K-1) Dice per case and class, NaN where the truth has no such class.
+    Returns:
+        (2, K): low and high of the mean (first column) and of every class; NaN where a class never occurs.
+    """
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(after), (2000, len(after)))
+    change = mean_skipping_nan(after[draws], axis=1) - mean_skipping_nan(before[draws], axis=1)
+    table = np.column_stack([mean_skipping_nan(change, axis=1), change])
+    known = np.where(np.isnan(table).all(axis=0), 0.0, table)
+    interval = np.nanpercentile(known, [2.5, 97.5], axis=0)
+    return np.where(np.isnan(table).all(axis=0), np.nan, interval)
 
 
 def verdict(scores: Scores, change: NDArray[np.float64], before: Scores, max_drop: float) -> list[str]:

@@ -178,15 +178,15 @@ class Workshop:
         return golden
 
     @cached_property
-    def calibration(self) -> list[NDArray[np.generic]]:
-        """Pixels of training slices, spread evenly over the training cases; never validation or test."""
+    def calibration(self) -> dict[str, NDArray[np.generic]]:
+        """`<case>-<slice>` -> pixels of training slices, spread evenly over the training cases; never others."""
         ids = cases_in(self.data, "train")
         chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, CALIBRATION_SLICES).round().astype(int))]
         share = -(-CALIBRATION_SLICES // len(chosen))
-        pixels: list[NDArray[np.generic]] = []
+        pixels: dict[str, NDArray[np.generic]] = {}
         for one in prepare(self.data, chosen, self.contract):
-            places = np.linspace(0, len(one.pixels) - 1, share + 2).round().astype(int)[1:-1]
-            pixels += [one.pixels[i] for i in places]
+            places = np.unique(np.linspace(0, len(one.pixels) - 1, share + 2).round().astype(int)[1:-1])
+            pixels |= {f"{one.case.id}-{i:03d}": one.pixels[i] for i in places}
         return pixels
 
     def key(self, target: Target, precision: str, io: str) -> str:
@@ -235,7 +235,10 @@ class Workshop:
             return old
         (folder / target.name).mkdir(exist_ok=True)
         if old and old["verdict"] == "passed":
-            path, facts = self.carry_over(folder, old["path"]), {k: old[k] for k in ("seconds", "key", "tools")}
+            path, facts = (
+                self.carry_over(folder, old["path"]),
+                {k: old[k] for k in ("calibration", "seconds", "key", "tools")},
+            )
         else:
             path, facts = self.emit(folder, artefact, target)
         return self.judge(folder, artefact, path, facts)
@@ -250,10 +253,15 @@ class Workshop:
     def emit(self, folder: Path, artefact: Artefact, target: Target) -> tuple[Path, dict[str, Any]]:
         """Let the target write its file; returns the path and what it took."""
         precision, io = artefact.precision, artefact.io
-        calibration = self.calibration if precision == "int8" else []
+        calibration = self.calibration if precision == "int8" else {}
         started = time.perf_counter()
-        path = target.emit(Job(self.network, self.contract, precision, io, calibration, folder / target.name))
+        path = target.emit(
+            Job(self.network, self.contract, precision, io, list(calibration.values()), folder / target.name)
+        )
+        digest = hashlib.sha256(b"".join(pixels.tobytes() for pixels in calibration.values())).hexdigest()
+        record = {"split": "train", "slices": list(calibration), "sha256": digest} if calibration else None
         return path, {
+            "calibration": record,
             "seconds": round(time.perf_counter() - started, 2),
             "key": self.key(target, precision, io),
             "tools": versions(target.packages),
@@ -286,11 +294,12 @@ class Workshop:
         print(line_of(entry), flush=True)
         if artefact.precision == "int8" or measured["verdict"] == "rejected":
             print(per_class(entry), flush=True)
+        outside = self.run / "rejected" / f"{artefact.target}-{path.name}.rejected"
+        if outside.is_dir():
+            shutil.rmtree(outside)
+        outside.unlink(missing_ok=True)
         if measured["verdict"] == "rejected":
-            outside = self.run / "rejected" / f"{artefact.target}-{path.name}.rejected"
             outside.parent.mkdir(exist_ok=True)
-            if outside.is_dir():
-                shutil.rmtree(outside)
             shutil.move(path, outside)
         return entry
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,8 @@ from pathlib import Path
 import nibabel
 import pytest
 from conftest import write_flare
+
+from benchmarks.table import text_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,3 +76,9 @@ def test_every_example_in_help_names_flags_that_exist() -> None:
         examples = source.split('EXAMPLES = """')[1].split('"""')[0]
         flags = set(re.findall(r'"(--[a-z-]+)"', source))
         assert set(re.findall(r"(--[a-z-]+)", examples)) <= flags
+
+
+def test_the_table_is_the_one_in_the_results_file() -> None:
+    path = re.search(r"\[results file\]\((.+?)\)", README)
+    assert path
+    assert text_table(json.loads((ROOT / path[1]).read_text())).rstrip() in README

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from acwskd_edge.contract import Contract
 from acwskd_edge.data.case import Case
 from acwskd_edge.evaluate import Prepared
-from convert.gate import Reference, measure, reference_of
+from convert.gate import Reference, change_interval, measure, reference_of
 
 
 def perfect(batch: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -45,6 +45,14 @@ def test_the_checkpoint_itself_passes(reference: Reference, contract: Contract) 
     assert facts["verdict"] == "passed"
     assert facts["dice_change"] == {"mean": 0.0, "liver": 0.0, "spleen": 0.0}
     assert (facts["argmax_agreement"], facts["max_logit_error"]) == (1.0, 0.0)
+
+
+def test_the_interval_covers_the_change_and_skips_absent_classes() -> None:
+    before = np.array([[0.9, np.nan], [0.8, np.nan], [0.7, np.nan], [0.9, np.nan]])
+    low, high = change_interval(before - np.array([[0.1], [0.0], [0.0], [0.1]]), before)
+    assert low[0] == low[1] < -0.05 < high[1] == high[0] <= 0
+    assert np.isnan(low[2])
+    assert np.array_equal(change_interval(before, before)[:, :2], np.zeros((2, 2)))
 
 
 def test_a_lost_small_class_is_refused_by_name_though_the_pixels_agree(
