@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-RULES = ("skip-empty", "transunet")
-
 
 def dice_per_class(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int, rule: str = "skip-empty"

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from acwskd_edge.contract import Contract
 
-IOS = ("tensor", "raw")
-
 
 class RawGraph(nn.Module):
     """Pixels in, mask out: the contract's intensity rule before the network and the argmax behind it.

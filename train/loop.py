@@ -26,7 +26,7 @@ from acwskd_edge.data import DataSet, cases_in, open_data, split_hash
 from acwskd_edge.data.slices import TrainingSlices
 from acwskd_edge.distill import build_objective
 from acwskd_edge.errors import RefusedError, UsageError
-from acwskd_edge.evaluate import Prepared, Scores, Segment, prepare, score
+from acwskd_edge.evaluate import Prepared, Segment, prepare, score
 from acwskd_edge.files import only_writer, write_atomic, write_json
 from acwskd_edge.models import build_model
 from acwskd_edge.models.unet import UNet
@@ -64,8 +64,8 @@ def train(recipe: Recipe, out: Path) -> Path:
             contract = contract.with_spacing((round(float(rows), 4), round(float(columns), 4)))
         held_out = prepare(data, tqdm(cases_in(data, "val"), "validation cases", disable=None), contract)
         print(f"{recipe.data}: {len(slices)} training slices, {len(held_out)} validation cases")
-        fit(recipe, contract, slices, held_out, out)
-        finish(recipe, contract, data, held_out, out)
+        best_step = fit(recipe, contract, slices, held_out, out)
+        finish(contract, data, held_out, best_step, out)
         print(f"next: python -m convert {out} --target all --precision fp32,fp16,int8")
     return out
 
@@ -128,8 +128,8 @@ def new_optimizer(network: nn.Module, objective: nn.Module, recipe: Recipe) -> t
     )
 
 
-def fit(recipe: Recipe, contract: Contract, slices: TrainingSlices, held_out: list[Prepared], out: Path) -> None:
-    """The loop: step, log, validate, save."""
+def fit(recipe: Recipe, contract: Contract, slices: TrainingSlices, held_out: list[Prepared], out: Path) -> int:
+    """The loop: step, log, validate, save; returns the step of the best checkpoint."""
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, contract.channels, contract.classes)
     settings = {k: v for k, v in recipe.objective.items() if k != "name"}
@@ -168,6 +168,7 @@ def fit(recipe: Recipe, contract: Contract, slices: TrainingSlices, held_out: li
             write_atomic(out / "metrics.jsonl", "".join(json.dumps(one) + "\n" for one in progress.history))
     bar.close()
     draw_curves(progress.history, out / "curves.png")
+    return progress.best_step
 
 
 def one_step(
@@ -223,7 +224,7 @@ def segment_with_network(network: nn.Module, contract: Contract) -> Segment:
     return segment
 
 
-def finish(recipe: Recipe, contract: Contract, data: DataSet, held_out: list[Prepared], out: Path) -> Scores:
+def finish(contract: Contract, data: DataSet, held_out: list[Prepared], best_step: int, out: Path) -> None:
     """Score the best checkpoint with HD95, write the contract and, last, validation.json, which marks the run done."""
     write_atomic(out / "contract.json", contract.to_json())
     network, _ = load_network(out / WEIGHTS)
@@ -232,12 +233,11 @@ def finish(recipe: Recipe, contract: Contract, data: DataSet, held_out: list[Pre
     contract = contract.with_provenance(validation_dice=summary["mean_dice"])
     write_atomic(out / "contract.json", contract.to_json())
     unit = "mm" if held_out[0].case.spacing else "pixels"
-    write_json(out / "validation.json", {"hd95_unit": unit, "warning": data.warning, **summary})
+    write_json(out / "validation.json", {"hd95_unit": unit, "warning": data.warning, "best_step": best_step, **summary})
     print(f"{'class':<22}{'Dice':>8}{'HD95 ' + unit:>14}")
     for name in scores.classes:
         print(row_of(name, summary["dice"][name], summary["hd95"][name]))
     print(row_of("mean", summary["mean_dice"], summary["mean_hd95"]))
-    return scores
 
 
 def row_of(name: str, dice: float | None, distance: float | None) -> str:

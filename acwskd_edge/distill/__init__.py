@@ -7,39 +7,21 @@ An objective is built with the network, the number of classes and its settings, 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any
 
 from acwskd_edge.distill.acw_skd import AcwSkd, AcwSkdSettings
+from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.plain import Plain, PlainSettings
 from acwskd_edge.errors import ContractError, UsageError
 from acwskd_edge.models.unet import UNet
 
-
-class Objective(Protocol):
-    """The call that the training loop makes."""
-
-    def __call__(
-        self, network: UNet, images: Tensor, labels: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One batch.
-
-        Args:
-            images: (B, C, H, W); labels: (B, H, W) int64; progress: 0 at the first step, 1 at the last.
-        Returns:
-            the loss to minimise and its named, unweighted terms for the log.
-        """
-        ...
-
-
-OBJECTIVES: dict[str, tuple[type[Plain] | type[AcwSkd], type[PlainSettings] | type[AcwSkdSettings]]] = {
+OBJECTIVES: dict[str, tuple[type[Objective], type[Any]]] = {
     "plain": (Plain, PlainSettings),
     "acw_skd": (AcwSkd, AcwSkdSettings),
 }
 
 
-def build_objective(name: str, settings: dict[str, Any], network: UNet, classes: int) -> Plain | AcwSkd:
+def build_objective(name: str, settings: dict[str, Any], network: UNet, classes: int) -> Objective:
     """An objective from a recipe's `objective:` block.
 
     Raises:
@@ -54,4 +36,4 @@ def build_objective(name: str, settings: dict[str, Any], network: UNet, classes:
         raise ContractError(
             f"objective {name} has no setting {', '.join(unknown)}", allowed=", ".join(sorted(known)) or "none"
         )
-    return kind(network, classes, settings_kind(**settings))  # type: ignore[arg-type]
+    return kind(network, classes, settings_kind(**settings))

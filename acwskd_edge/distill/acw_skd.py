@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.losses import cosine_distance, distill, reverse_gradient, segmentation_loss
 from acwskd_edge.errors import UsageError
 from acwskd_edge.models.unet import UNet
@@ -33,7 +34,7 @@ class AcwSkdSettings:
 
     aux: float = 0.4  # L_seg of the auxiliary head's coarse segmentation
     reconstruct: float = 0.5  # L_seg of the reconstructed logits z^, which makes the FRM a better objective
-    penultimate: float = 0.1  # L_pen: 1 - cos(F, F^) over channels and places of an image
+    penultimate: float = 0.1  # L_pen: 1 - cos(F, F^) over channels and places of an image, on the coarse grid
     class_wise: float = 0.1  # L_cw: 1 - cos(f_k, f^_k) over the classes present
     inter_class: float = 0.1  # squared difference of the class-pair cosines of f and f^
     class_label: float = 0.1  # cross entropy that keeps the reconstructed class vectors f^_k apart
@@ -86,8 +87,8 @@ class Temperature(nn.Module):
         return self.low + (self.high - self.low) * torch.sigmoid(reverse_gradient(self.theta, reversal))
 
 
-class AcwSkd(nn.Module):
-    """The full objective; call as described in `distill.Objective`."""
+class AcwSkd(Objective):
+    """The full objective; called as `Objective` says."""
 
     def __init__(self, network: UNet, classes: int, settings: AcwSkdSettings) -> None:
         super().__init__()
@@ -105,28 +106,30 @@ class AcwSkd(nn.Module):
         self, network: UNet, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_seg(z) + aux L_seg(z_a) + reconstruct L_seg(z^) + ramp (L_pen, L_cw, L_inter, L_adv, each weighted)."""
-        use, side = self.settings, images.shape[-1]
+        use = self.settings
         features = network.decode(images)
-        feature, logits = features[-1], network.classify(features[-1])
+        feature = features[-1]
+        logits = network.head(feature)  # on F's grid, where z^ is compared with it
         coarse_logits = self.aux_head(features[1])
         coarse = coarse_logits.detach().float().softmax(dim=1)  # P: the masks; no gradient through them
 
-        class_features, weight = self.class_wise(feature, coarse)
+        pooled = self.pool(feature, coarse)
+        class_features, weight = self.class_wise(pooled, coarse)
         rebuilt = self.rebuild(class_features)
         rebuilt_vectors, vectors = self.vectors(rebuilt, coarse), self.vectors(class_features, coarse)
         context = torch.einsum("bkc,bkhw->bchw", rebuilt_vectors, coarse).to(feature.dtype)
-        context = network.upsample(context, feature.shape[-1] // context.shape[-1])
+        context = F.interpolate(context, size=feature.shape[-2:], mode="nearest")
         objective = self.frm(feature, torch.cat([feature, context], dim=1))  # F^
-        objective_logits = network.classify(objective, self.head)  # z^
+        objective_logits = self.head(objective)  # z^
 
         present = self.present(labels, weight)
         temperature = self.temperature(cosine_rise(progress, use.reversal_end))
         terms = {
-            "seg": segmentation_loss(logits, labels),
-            "aux": segmentation_loss(network.upsample(coarse_logits, side // coarse.shape[-1]), labels),
-            "reconstruct": segmentation_loss(objective_logits, labels),
+            "seg": segmentation_loss(network.upsample(logits, network.stem), labels),
+            "aux": segmentation_loss(coarse_logits, self.shrink(labels, coarse_logits)),
+            "reconstruct": segmentation_loss(objective_logits, self.shrink(labels, objective_logits)),
             "class_label": self.label_loss(rebuilt_vectors, present),
-            "penultimate": cosine_distance(feature.flatten(1), objective.flatten(1), dim=1).mean(),
+            "penultimate": cosine_distance(pooled, self.pool(objective, coarse), (1, 2, 3)).mean(),
             "class_wise": self.over_present(self.class_distance(class_features, rebuilt), present),
             "inter_class": self.pair_loss(vectors, rebuilt_vectors, present),
             "adversarial": distill(logits, objective_logits, temperature),
@@ -137,14 +140,24 @@ class AcwSkd(nn.Module):
         loss = torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
         return loss, {name: term.detach() for name, term in terms.items()} | {"temperature": temperature.detach()}
 
-    def class_wise(self, feature: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Class-wise features at the coarse masks' resolution.
+    @staticmethod
+    def shrink(labels: Tensor, logits: Tensor) -> Tensor:
+        """Labels on the logits' coarser grid, nearest neighbour: cheaper than upsampling logits that never ship."""
+        factor = labels.shape[-1] // logits.shape[-1]
+        return labels[:, factor // 2 :: factor, factor // 2 :: factor]
+
+    @staticmethod
+    def pool(feature: Tensor, coarse: Tensor) -> Tensor:
+        """A feature on the coarse masks' grid, float32."""
+        return F.adaptive_avg_pool2d(feature, (coarse.shape[-2], coarse.shape[-1])).float()
+
+    def class_wise(self, pooled: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """Class-wise features at the coarse masks' resolution, of a feature pooled to it.
 
         Returns:
             vector form (B, K, C), f_k = sum_i P_k(i) F(i) / sum_i P_k(i); map form (B, K, C, h, w), F_k = P_k F;
             and the soft area of each class (B, K), as a share of the image.
         """
-        pooled = F.adaptive_avg_pool2d(feature.float(), (coarse.shape[-2], coarse.shape[-1]))
         area = coarse.mean(dim=(2, 3))
         if self.settings.form == "map":
             return coarse[:, :, None] * pooled[:, None], area
@@ -173,7 +186,7 @@ class AcwSkd(nn.Module):
     @staticmethod
     def class_distance(student: Tensor, target: Tensor) -> Tensor:
         """(B, K): 1 - cos between class-wise features, over channels and, in map form, places."""
-        return cosine_distance(student.flatten(2), target.flatten(2), dim=2)
+        return cosine_distance(student, target, tuple(range(2, student.dim())))
 
     @staticmethod
     def over_present(values: Tensor, present: Tensor) -> Tensor:

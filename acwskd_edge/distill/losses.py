@@ -15,12 +15,14 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: (B, K, H, W), any float dtype; computed in float32.
         labels: (B, H, W) int64.
     """
-    logits = logits.float()
-    entropy = F.cross_entropy(logits, labels)
-    truth = F.one_hot(labels, logits.shape[1]).permute(0, 3, 1, 2).to(logits.dtype)
-    probability = logits.softmax(dim=1)
-    size = truth.sum(dim=(0, 2, 3))
-    overlap = (probability * truth).sum(dim=(0, 2, 3))
+    classes = logits.shape[1]
+    log_probability = logits.float().log_softmax(dim=1)
+    entropy = F.nll_loss(log_probability, labels)
+    probability = log_probability.exp()
+    flat = labels.flatten()
+    size = torch.bincount(flat, minlength=classes).to(probability.dtype)
+    inside = probability.gather(1, labels[:, None]).flatten()
+    overlap = torch.zeros(classes, device=logits.device).index_add(0, flat, inside)
     dice = 2 * overlap / (probability.sum(dim=(0, 2, 3)) + size + 1e-6)
     present = size > 0
     present[0] = False
@@ -29,12 +31,14 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return entropy + torch.where(count > 0, 1 - (dice * present).sum() / count.clamp(min=1), 0.0)
 
 
-def cosine_distance(student: Tensor, target: Tensor, dim: int) -> Tensor:
-    """1 - cos along `dim`: half the squared distance of the L2-normalised vectors; no gradient into `target`.
+def cosine_distance(student: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """1 - cos over `dims`: half the squared distance of the L2-normalised tensors; no gradient into `target`.
 
     Over a whole feature map rather than per pixel: behind a ReLU many pixels are zero vectors without a direction.
     """
-    return 1 - F.cosine_similarity(student.float(), target.detach().float(), dim=dim, eps=1e-6)
+    ours, theirs = student.float(), target.detach().float()
+    norms = ours.square().sum(dims) * theirs.square().sum(dims)
+    return 1 - (ours * theirs).sum(dims) * (norms + 1e-12).rsqrt()
 
 
 def distill(logits: Tensor, target: Tensor, temperature: Tensor | float) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.losses import segmentation_loss
 from acwskd_edge.models.unet import UNet
 
@@ -15,7 +16,7 @@ class PlainSettings:
     """Nothing to set."""
 
 
-class Plain(nn.Module):
+class Plain(Objective):
     """L = L_seg(z)."""
 
     def __init__(self, network: UNet, classes: int, settings: PlainSettings) -> None:

@@ -70,10 +70,6 @@ class UNet(nn.Module):
             features.append(x)
         return features
 
-    def classify(self, penultimate: Tensor, head: nn.Module | None = None) -> Tensor:
-        """Penultimate feature -> logits (B, K, H, W) on the input's grid, through `head` or the main head."""
-        return self.upsample((head or self.head)(penultimate), self.stem)
-
     @staticmethod
     def upsample(logits: Tensor, factor: int) -> Tensor:
         """Bilinear upsampling by a whole factor (half-pixel centres)."""
@@ -83,4 +79,4 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K, H, W)."""
-        return self.classify(self.decode(image)[-1])
+        return self.upsample(self.head(self.decode(image)[-1]), self.stem)

@@ -39,8 +39,8 @@ def test_distillation_does_not_depend_on_batch_or_image_size() -> None:
 
 def test_cosine_distance_ignores_scale_and_has_no_gradient_into_the_target() -> None:
     a, b = torch.randn(2, 8, requires_grad=True), torch.randn(2, 8, requires_grad=True)
-    assert torch.allclose(cosine_distance(a, 3 * b, 1), cosine_distance(2 * a, b, 1), atol=1e-6)
-    cosine_distance(a, b, 1).sum().backward()
+    assert torch.allclose(cosine_distance(a, 3 * b, (1,)), cosine_distance(2 * a, b, (1,)), atol=1e-6)
+    cosine_distance(a, b, (1,)).sum().backward()
     assert b.grad is None
 
 

@@ -87,7 +87,7 @@ def test_class_vectors_are_the_masked_means() -> None:
     feature = torch.randn(2, 16, 8, 8)
     coarse = torch.zeros(2, CLASSES, 8, 8)
     coarse[:, 0], coarse[:, 1, :4], coarse[:, 0, :4] = 1, 1, 0
-    vectors, area = built.class_wise(feature, coarse)
+    vectors, area = built.class_wise(built.pool(feature, coarse), coarse)
     assert torch.allclose(vectors[:, 1], feature[:, :, :4].mean(dim=(2, 3)), atol=1e-4)
     assert area[0].tolist() == [0.5, 0.5, 0.0, 0.0]
 
