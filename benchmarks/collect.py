@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from acwskd_edge.commandline import Parser
@@ -48,8 +49,27 @@ def row_of(run: Path) -> dict[str, Any]:
     }
 
 
+def summary(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table, one line a configuration: mean and standard deviation over seeds, and Dice per class."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(str(row[name]) for name in ("model", "objective", "settings")), []).append(row)
+    names = [name for name in rows[0] if name.startswith("dice/")]
+    head = ["model", "objective", "seeds", "mean Dice", "HD95", *(name.removeprefix("dice/") for name in names)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for (model, objective, settings), group in groups.items():
+        dice = [float(row["mean_dice"]) for row in group]
+        spread = f" ± {stdev(dice):.4f}" if len(dice) > 1 else ""
+        shown = [f"{mean(float(row[name]) for row in group):.3f}" for name in names]
+        title = objective if settings == "{}" else f"{objective} {settings}"
+        distance = f"{mean(float(row['mean_hd95']) for row in group):.1f}"
+        cells = [model, title, str(len(group)), f"{mean(dice):.4f}{spread}", distance, *shown]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> int:
-    """Parse, read the runs, write the CSV."""
+    """Parse, read the runs, write the CSV, print the summary."""
     parser = Parser("python -m benchmarks.collect", __doc__ or "", EXAMPLES)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="finished run folders")
     parser.add_argument("-o", "--output", type=Path, required=True, help="CSV file to write")
@@ -63,7 +83,7 @@ def main() -> int:
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(args.output, table.getvalue())
-    print(f"{len(rows)} runs in {args.output}")
+    print(f"{summary(rows)}\n{len(rows)} runs in {args.output}")
     return 0
 
 

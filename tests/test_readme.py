@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import nibabel
 import pytest
 from conftest import write_flare
 
+from benchmarks.collect import summary
 from benchmarks.table import text_table
 
 ROOT = Path(__file__).parent.parent
@@ -82,3 +84,12 @@ def test_the_table_is_the_one_in_the_results_file() -> None:
     path = re.search(r"\[results file\]\((.+?)\)", README)
     assert path
     assert text_table(json.loads((ROOT / path[1]).read_text())).rstrip() in README
+
+
+def test_every_table_of_the_docs_is_what_its_file_says() -> None:
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("results.md", "method.md"))
+    files = re.findall(r"\((\.\./benchmarks/results/[^)]+\.csv)\)", text)
+    assert files
+    for name in files:
+        rows = list(csv.DictReader((ROOT / "docs" / name).read_text().splitlines()))
+        assert summary(rows) in text

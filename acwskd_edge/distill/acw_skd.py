@@ -34,7 +34,7 @@ class AcwSkdSettings:
 
     aux: float = 0.4  # L_seg of the auxiliary head's coarse segmentation
     reconstruct: float = 0.5  # L_seg of the reconstructed logits z^, which makes the FRM a better objective
-    penultimate: float = 0.1  # L_pen: 1 - cos(F, F^) over channels and places of an image, on the coarse grid
+    penultimate: float = 0.1  # L_pen: 1 - cos(F, F^) over channels and places of an image
     class_wise: float = 0.1  # L_cw: 1 - cos(f_k, f^_k) over the classes present
     inter_class: float = 0.1  # squared difference of the class-pair cosines of f and f^
     class_label: float = 0.1  # cross entropy that keeps the reconstructed class vectors f^_k apart
@@ -106,10 +106,9 @@ class AcwSkd(Objective):
         self, network: UNet, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_seg(z) + aux L_seg(z_a) + reconstruct L_seg(z^) + ramp (L_pen, L_cw, L_inter, L_adv, each weighted)."""
-        use = self.settings
+        use, side = self.settings, images.shape[-1]
         features = network.decode(images)
-        feature = features[-1]
-        logits = network.head(feature)  # on F's grid, where z^ is compared with it
+        feature, logits = features[-1], network.classify(features[-1])
         coarse_logits = self.aux_head(features[1])
         coarse = coarse_logits.detach().float().softmax(dim=1)  # P: the masks; no gradient through them
 
@@ -118,18 +117,18 @@ class AcwSkd(Objective):
         rebuilt = self.rebuild(class_features)
         rebuilt_vectors, vectors = self.vectors(rebuilt, coarse), self.vectors(class_features, coarse)
         context = torch.einsum("bkc,bkhw->bchw", rebuilt_vectors, coarse).to(feature.dtype)
-        context = F.interpolate(context, size=feature.shape[-2:], mode="nearest")
+        context = network.upsample(context, feature.shape[-1] // context.shape[-1])
         objective = self.frm(feature, torch.cat([feature, context], dim=1))  # F^
-        objective_logits = self.head(objective)  # z^
+        objective_logits = network.classify(objective, self.head)  # z^
 
         present = self.present(labels, weight)
         temperature = self.temperature(cosine_rise(progress, use.reversal_end))
         terms = {
-            "seg": segmentation_loss(network.upsample(logits, network.stem), labels),
-            "aux": segmentation_loss(coarse_logits, self.shrink(labels, coarse_logits)),
-            "reconstruct": segmentation_loss(objective_logits, self.shrink(labels, objective_logits)),
+            "seg": segmentation_loss(logits, labels),
+            "aux": segmentation_loss(network.upsample(coarse_logits, side // coarse.shape[-1]), labels),
+            "reconstruct": segmentation_loss(objective_logits, labels),
             "class_label": self.label_loss(rebuilt_vectors, present),
-            "penultimate": cosine_distance(pooled, self.pool(objective, coarse), (1, 2, 3)).mean(),
+            "penultimate": cosine_distance(feature, objective, (1, 2, 3)).mean(),
             "class_wise": self.over_present(self.class_distance(class_features, rebuilt), present),
             "inter_class": self.pair_loss(vectors, rebuilt_vectors, present),
             "adversarial": distill(logits, objective_logits, temperature),
@@ -139,12 +138,6 @@ class AcwSkd(Objective):
         weights = {name: supervised.get(name, ramp * getattr(use, name, 0.0)) for name in terms}
         loss = torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
         return loss, {name: term.detach() for name, term in terms.items()} | {"temperature": temperature.detach()}
-
-    @staticmethod
-    def shrink(labels: Tensor, logits: Tensor) -> Tensor:
-        """Labels on the logits' coarser grid, nearest neighbour: cheaper than upsampling logits that never ship."""
-        factor = labels.shape[-1] // logits.shape[-1]
-        return labels[:, factor // 2 :: factor, factor // 2 :: factor]
 
     @staticmethod
     def pool(feature: Tensor, coarse: Tensor) -> Tensor:

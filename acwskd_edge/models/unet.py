@@ -70,6 +70,10 @@ class UNet(nn.Module):
             features.append(x)
         return features
 
+    def classify(self, penultimate: Tensor, head: nn.Module | None = None) -> Tensor:
+        """Penultimate feature -> logits (B, K, H, W) on the input's grid, through `head` or the main head."""
+        return self.upsample((head or self.head)(penultimate), self.stem)
+
     @staticmethod
     def upsample(logits: Tensor, factor: int) -> Tensor:
         """Bilinear upsampling by a whole factor (half-pixel centres)."""
@@ -79,4 +83,4 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K, H, W)."""
-        return self.upsample(self.head(self.decode(image)[-1]), self.stem)
+        return self.classify(self.decode(image)[-1])
