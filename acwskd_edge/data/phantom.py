@@ -5,10 +5,9 @@ comparisons on arrays, so every machine draws the same bytes. Anatomy is a table
 trunk units, painted back to front on a grid with 2x2x2 samples per voxel and bent by a smooth random warp.
 
 Version 1 was frozen on the gap between a plain full U-Net and a plain small one and on the confusion of similar
-organs (a fifth of the vena cava is taken for liver, a sixth of the duodenum for pancreas); no result of a distillation
-had a part in it. Validation Dice at 96x96 after 1,000 plain steps, from
-benchmarks/results/phantom-v1-size96-1000steps.csv: unet64 .847 (one seed), unet8 .786 +- .007 (three); pancreas .776 and
-.638, duodenum .646 and .488.
+organs; no result of a distillation had a part in it. Validation Dice at 96x96 after 1,000 plain steps, from
+benchmarks/results/phantom-v1-size96-1000steps.csv: unet64 .847 (one seed), unet8 .786 +- .007 (three seeds);
+pancreas .776 and .638, duodenum .646 and .488.
 """
 
 from __future__ import annotations
