@@ -49,6 +49,11 @@ def row_of(run: Path) -> dict[str, Any]:
     }
 
 
+def numbers(rows: list[dict[str, Any]], name: str) -> list[float]:
+    """A column's values; a class that no case has is empty."""
+    return [float(row[name]) for row in rows if row[name] not in (None, "")]
+
+
 def summary(rows: list[dict[str, Any]]) -> str:
     """A Markdown table, one line a configuration: mean and standard deviation over seeds, and Dice per class."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -58,11 +63,11 @@ def summary(rows: list[dict[str, Any]]) -> str:
     head = ["model", "objective", "seeds", "mean Dice", "HD95", *(name.removeprefix("dice/") for name in names)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for (model, objective, settings), group in groups.items():
-        dice = [float(row["mean_dice"]) for row in group]
+        dice = numbers(group, "mean_dice")
         spread = f" ± {stdev(dice):.4f}" if len(dice) > 1 else ""
-        shown = [f"{mean(float(row[name]) for row in group):.3f}" for name in names]
+        shown = [f"{mean(found):.3f}" if (found := numbers(group, name)) else "-" for name in names]
         title = objective if settings == "{}" else f"{objective} {settings}"
-        distance = f"{mean(float(row['mean_hd95']) for row in group):.1f}"
+        distance = f"{mean(found):.1f}" if (found := numbers(group, "mean_hd95")) else "-"
         cells = [model, title, str(len(group)), f"{mean(dice):.4f}{spread}", distance, *shown]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
