@@ -29,26 +29,3 @@ def test_a_missing_package_is_one_line_with_the_install_command(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependency, match=f"next: {command}"):
         runtimes.load(name, tmp_path / "model")
-
-
-def hide_litert(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
-        monkeypatch.setitem(sys.modules, name, None)
-
-
-def test_litert_itself_missing_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    hide_litert(monkeypatch)
-    (tmp_path / "model.tflite").write_bytes(b"TFL3")
-    with pytest.raises(MissingDependency, match="next: pip install ai-edge-litert"):
-        runtimes.load("litert", tmp_path / "model.tflite")
-
-
-def test_tflite_runtime_will_do_where_litert_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ai_edge_litert import interpreter
-
-    from acwskd_edge.runtimes.litert import _interpreter_class
-
-    hide_litert(monkeypatch)
-    monkeypatch.setitem(sys.modules, "tflite_runtime", interpreter)
-    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", interpreter)
-    assert _interpreter_class() is interpreter.Interpreter
