@@ -56,8 +56,8 @@ class AcwSkdSettings:
 class Reconstruction(nn.Module):
     """FRM: ReLU(x + Conv(ReLU(BN(Conv(context))))), the generation block of MGD (Yang et al. 2022) with a residual.
 
-    It starts as the identity and stays in the space of features behind a ReLU: without that the residual outgrew the
-    feature within 50 steps (cosine of F and F^ near 0), and there was nothing left to learn from.
+    It starts as the identity and stays in the space of features behind a ReLU: a free residual soon outgrew the
+    feature, and there was nothing left to learn from.
     """
 
     def __init__(self, channels: int, context: int, hidden: int, kernel: int) -> None:
