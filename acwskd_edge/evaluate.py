@@ -100,16 +100,19 @@ def score(segment: Segment, cases: list[Prepared], contract: Contract, *, with_h
     )
 
 
+def feed(pixels: NDArray[np.generic], contract: Contract, io: str) -> NDArray[np.generic]:
+    """Pixels (h, w, C) on the network's grid -> what a runtime takes: (1, C, h, w), normalised for io `tensor`."""
+    return pixels.transpose(2, 0, 1)[None] if io == "raw" else normalise(pixels, contract)
+
+
 def segment_with(runtime: Runtime, contract: Contract, io: str) -> Segment:
     """An artefact as a `Segment`, one slice at a time as on a device."""
 
     def segment(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
         masks = []
         for piece in pixels:
-            if io == "raw":
-                masks.append(runtime(piece.transpose(2, 0, 1)[None])[0].astype(np.uint8))
-            else:
-                masks.append(mask_of(runtime(normalise(piece, contract)))[0])
+            output = runtime(feed(piece, contract, io))
+            masks.append(output[0].astype(np.uint8) if io == "raw" else mask_of(output)[0])
         return np.stack(masks)
 
     return segment

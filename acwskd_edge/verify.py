@@ -10,9 +10,10 @@ from acwskd_edge import runtimes
 from acwskd_edge.bundle import Artefact, Bundle, Golden
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import AcwskdError, MissingDependency
-from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
+from acwskd_edge.evaluate import feed
+from acwskd_edge.preprocess import mask_of, to_grid, to_image
 
-FP32_LOGIT_ERROR = 1e-3
+FP32_LOGIT_ERROR = 1e-3  # an fp32 artefact is the checkpoint in another file format, so it must agree
 AGREEMENT_SLACK = 0.005  # other machines round otherwise: an int8 tie may fall to the other side
 
 
@@ -58,12 +59,10 @@ def check_artefact(bundle: Bundle, artefact: Artefact, golden: list[Golden]) -> 
     equal, pixels, error = 0, 0, 0.0
     for one in golden:
         wanted = mask_of(one.logits)[0]
-        if artefact.io == "raw":
-            mask = run(one.pixels.transpose(2, 0, 1)[None])[0]
-        else:
-            logits = run(normalise(one.pixels, bundle.contract))
-            error = max(error, float(np.abs(np.asarray(logits, np.float32) - one.logits).max()))
-            mask = mask_of(logits)[0]
+        output = run(feed(one.pixels, bundle.contract, artefact.io))
+        if artefact.io == "tensor":
+            error = max(error, float(np.abs(np.asarray(output, np.float32) - one.logits).max()))
+        mask = output[0] if artefact.io == "raw" else mask_of(output)[0]
         equal += int((mask == wanted).sum())
         pixels += wanted.size
     agreement = equal / pixels

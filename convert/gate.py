@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from acwskd_edge.bundle import Golden
 from acwskd_edge.contract import Contract
-from acwskd_edge.evaluate import Prepared, Scores, Segment, score
+from acwskd_edge.evaluate import Prepared, Scores, Segment, feed, score
 from acwskd_edge.metrics import mean_skipping_nan
 from acwskd_edge.preprocess import mask_of, normalise
 from acwskd_edge.runtimes import Runtime
+from acwskd_edge.verify import FP32_LOGIT_ERROR
 
-FP32_LOGIT_ERROR = 1e-3  # an fp32 artefact is the checkpoint in another file format, so it must agree
 FP32_AGREEMENT = 0.9999
 
 
@@ -58,11 +58,6 @@ class Tally:
         if io == "tensor":
             result["max_logit_error"] = float(f"{self.error:.4g}") if self.finite else None
         return result
-
-
-def feed(pixels: NDArray[np.generic], contract: Contract, io: str) -> NDArray[np.generic]:
-    """Pixels (h, w, C) as the runtime wants them."""
-    return pixels.transpose(2, 0, 1)[None] if io == "raw" else normalise(pixels, contract)
 
 
 def reference_of(runtime: Runtime, cases: list[Prepared], contract: Contract) -> Reference:

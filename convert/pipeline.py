@@ -31,8 +31,8 @@ from convert.export import Job
 from convert.gate import Reference, measure, reference_of
 from convert.machine import machine, versions
 from convert.targets import Target, find_target
+from train.state import WEIGHTS
 
-WEIGHTS = "best.safetensors"
 CALIBRATION_SLICES = 32
 GOLDEN_SLICES = 4
 LEARNED = 0.5  # mean Dice below which the gate says so
