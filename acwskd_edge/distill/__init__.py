@@ -13,7 +13,7 @@ from acwskd_edge.distill.acw_skd import AcwSkd, AcwSkdSettings
 from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.plain import Plain, PlainSettings
 from acwskd_edge.errors import ContractError, UsageError
-from acwskd_edge.models.unet import UNet
+from acwskd_edge.models.taps import Tapped
 
 OBJECTIVES: dict[str, tuple[type[Objective], type[Any]]] = {
     "plain": (Plain, PlainSettings),
@@ -21,7 +21,7 @@ OBJECTIVES: dict[str, tuple[type[Objective], type[Any]]] = {
 }
 
 
-def build_objective(name: str, settings: dict[str, Any], network: UNet, classes: int) -> Objective:
+def build_objective(name: str, settings: dict[str, Any], network: Tapped, classes: int) -> Objective:
     """An objective from a recipe's `objective:` block.
 
     Raises:

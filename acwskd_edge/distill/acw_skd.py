@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.losses import cosine_distance, distill, reverse_gradient, segmentation_loss
 from acwskd_edge.errors import UsageError
-from acwskd_edge.models.unet import UNet
+from acwskd_edge.models.taps import Tapped, middle_of, resize
 
 
 @dataclass
@@ -90,10 +90,11 @@ class Temperature(nn.Module):
 class AcwSkd(Objective):
     """The full objective; called as `Objective` says."""
 
-    def __init__(self, network: UNet, classes: int, settings: AcwSkdSettings) -> None:
+    def __init__(self, network: Tapped, classes: int, settings: AcwSkdSettings) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes
-        coarse, channels = network.feature_channels[1], network.feature_channels[-1]
+        every = network.feature_channels
+        coarse, channels = every[middle_of(len(every))], every[-1]
         self.aux_head = nn.Conv2d(coarse, classes, 1)
         kernel = 1 if settings.form == "vector" else 3
         self.class_frm = Reconstruction(channels, channels, 4 * channels, kernel)
@@ -103,13 +104,13 @@ class AcwSkd(Objective):
         self.temperature = Temperature(settings.t_min, settings.t_max)
 
     def forward(
-        self, network: UNet, images: Tensor, labels: Tensor, progress: float
+        self, network: Tapped, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_seg(z) + aux L_seg(z_a) + reconstruct L_seg(z^) + ramp (L_pen, L_cw, L_inter, L_adv, each weighted)."""
-        use, side = self.settings, images.shape[-1]
-        features = network.decode(images)
-        feature, logits = features[-1], network.classify(features[-1])
-        coarse_logits = self.aux_head(features[1])
+        use = self.settings
+        taps = network.taps(images)
+        feature, logits = taps.penultimate, taps.logits
+        coarse_logits = self.aux_head(taps.middle)
         coarse = coarse_logits.detach().float().softmax(dim=1)  # P: the masks; no gradient through them
 
         pooled = self.pool(feature, coarse)
@@ -117,15 +118,14 @@ class AcwSkd(Objective):
         rebuilt = self.rebuild(class_features)
         rebuilt_vectors, vectors = self.vectors(rebuilt, coarse), self.vectors(class_features, coarse)
         context = torch.einsum("bkc,bkhw->bchw", rebuilt_vectors, coarse).to(feature.dtype)
-        context = network.upsample(context, feature.shape[-1] // context.shape[-1])
-        objective = self.frm(feature, torch.cat([feature, context], dim=1))  # F^
-        objective_logits = network.classify(objective, self.head)  # z^
+        objective = self.frm(feature, torch.cat([feature, resize(context, feature)], dim=1))  # F^
+        objective_logits = resize(self.head(objective), images)  # z^
 
         present = self.present(labels, weight)
         temperature = self.temperature(cosine_rise(progress, use.reversal_end))
         terms = {
             "seg": segmentation_loss(logits, labels),
-            "aux": segmentation_loss(network.upsample(coarse_logits, side // coarse.shape[-1]), labels),
+            "aux": segmentation_loss(resize(coarse_logits, images), labels),
             "reconstruct": segmentation_loss(objective_logits, labels),
             "class_label": self.label_loss(rebuilt_vectors, present),
             "penultimate": cosine_distance(feature, objective, (1, 2, 3)).mean(),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from acwskd_edge.models.unet import UNet
+from acwskd_edge.models.taps import Tapped
 
 
 class Objective(nn.Module):
     """What a training step minimises; its own parameters exist in training only."""
 
     def forward(
-        self, network: UNet, images: Tensor, labels: Tensor, progress: float
+        self, network: Tapped, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One batch.
 

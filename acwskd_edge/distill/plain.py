@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acwskd_edge.distill.base import Objective
 from acwskd_edge.distill.losses import segmentation_loss
-from acwskd_edge.models.unet import UNet
+from acwskd_edge.models.taps import Tapped
 
 
 @dataclass
@@ -19,11 +19,11 @@ class PlainSettings:
 class Plain(Objective):
     """L = L_seg(z)."""
 
-    def __init__(self, network: UNet, classes: int, settings: PlainSettings) -> None:
+    def __init__(self, network: Tapped, classes: int, settings: PlainSettings) -> None:
         super().__init__()
 
     def forward(
-        self, network: UNet, images: Tensor, labels: Tensor, progress: float
+        self, network: Tapped, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         loss = segmentation_loss(network(images), labels)

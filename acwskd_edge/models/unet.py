@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acwskd_edge.errors import UsageError
+from acwskd_edge.models.taps import Tapped, Taps
 
 
 def double_conv(cin: int, cout: int) -> nn.Sequential:
@@ -21,7 +22,7 @@ def double_conv(cin: int, cout: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class UNet(Tapped):
     """Encoder, decoder with skip connections, 1x1 head.
 
     Args:
@@ -70,17 +71,14 @@ class UNet(nn.Module):
             features.append(x)
         return features
 
-    def classify(self, penultimate: Tensor, head: nn.Module | None = None) -> Tensor:
-        """Penultimate feature -> logits (B, K, H, W) on the input's grid, through `head` or the main head."""
-        return self.upsample((head or self.head)(penultimate), self.stem)
-
-    @staticmethod
-    def upsample(logits: Tensor, factor: int) -> Tensor:
-        """Bilinear upsampling by a whole factor (half-pixel centres)."""
-        if factor == 1:
-            return logits
-        return F.interpolate(logits, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    def taps(self, image: Tensor) -> Taps:
+        """See `Tapped`."""
+        features = self.decode(image)
+        logits = self.head(features[-1])
+        if self.stem > 1:  # half-pixel centres
+            logits = F.interpolate(logits, scale_factor=float(self.stem), mode="bilinear", align_corners=False)
+        return Taps(logits, features)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K, H, W)."""
-        return self.classify(self.decode(image)[-1])
+        return self.taps(image).logits
