@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from acwskd_edge.contract import Contract
 from acwskd_edge.data.case import Case, DataSet
-from acwskd_edge.metrics import dice_per_class, hd95, mean_skipping_nan
+from acwskd_edge.metrics import (
+    SKIP_EMPTY,
+    TRANSUNET,
+    bootstrap_interval,
+    dice_per_class,
+    hd95,
+    mean_skipping_nan,
+    transunet_rule,
+)
 from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
 from acwskd_edge.runtimes import Runtime
 
@@ -32,10 +40,11 @@ class Scores:
     """Dice and, if asked for, HD95 of every case (rows) and foreground class (columns)."""
 
     cases: list[str]
+    patients: list[str]  # of the cases
     classes: list[str]  # names, background left out
     dice: NDArray[np.float64]  # (N, K-1); NaN where the truth has no such class
-    hd95: NDArray[np.float64] | None  # (N, K-1) in mm, or pixels where the data has no spacing
-    empty: int  # masks predicted empty where the truth has the class
+    hd95: NDArray[np.float64] | None  # (N, K-1) in mm, or pixels where the data has no spacing; NaN if a mask is empty
+    found: NDArray[np.bool_]  # (N, K-1) whether the class was predicted at all
 
     @property
     def per_class(self) -> NDArray[np.float64]:
@@ -47,26 +56,42 @@ class Scores:
         """Macro Dice: mean over classes of `per_class`."""
         return float(mean_skipping_nan(self.per_class))
 
+    @property
+    def empty(self) -> int:
+        """Masks predicted empty where the truth has the class."""
+        return int((~self.found & ~np.isnan(self.dice)).sum())
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON: mean, per class, per case; absent values are null."""
+        """JSON: mean, per class, per case by the skip-empty rule; absent values are null.
 
-        def plain(value: float) -> float | None:
-            return None if np.isnan(value) else round(float(value), 6)
-
-        result: dict[str, Any] = {
-            "mean_dice": plain(self.mean),
-            "dice": {name: plain(v) for name, v in zip(self.classes, self.per_class, strict=True)},
+        With HD95 also a 95 % bootstrap interval of the mean over patients, and the same block by TransUNet's rule.
+        """
+        result = {
+            "rule": SKIP_EMPTY,
             "empty_masks": self.empty,
+            "patients": dict(zip(self.cases, self.patients, strict=True)),
         }
+        result |= self._block(self.dice, self.hd95)
         if self.hd95 is not None:
-            per_class = mean_skipping_nan(self.hd95, axis=0)
-            result["mean_hd95"] = plain(float(mean_skipping_nan(per_class)))
-            result["hd95"] = {name: plain(v) for name, v in zip(self.classes, per_class, strict=True)}
-        result["cases"] = {
-            one: {name: plain(v) for name, v in zip(self.classes, row, strict=True)}
-            for one, row in zip(self.cases, self.dice, strict=True)
-        }
+            result[TRANSUNET] = self._block(*transunet_rule(self.dice, self.hd95, self.found))
         return result
+
+    def _block(self, dice: NDArray[np.float64], distance: NDArray[np.float64] | None) -> dict[str, Any]:
+        per_class = mean_skipping_nan(dice, axis=0)
+        block: dict[str, Any] = {"mean_dice": _plain(mean_skipping_nan(per_class)), "dice": self._named(per_class)}
+        if distance is not None:
+            far = mean_skipping_nan(distance, axis=0)
+            block["mean_dice_ci95"] = [_plain(end) for end in bootstrap_interval(dice, self.patients)]
+            block |= {"mean_hd95": _plain(mean_skipping_nan(far)), "hd95": self._named(far)}
+            block["hd95_cases"] = dict(zip(self.cases, map(self._named, distance), strict=True))
+        return block | {"cases": dict(zip(self.cases, map(self._named, dice), strict=True))}
+
+    def _named(self, values: NDArray[np.float64]) -> dict[str, float | None]:
+        return {name: _plain(value) for name, value in zip(self.classes, values, strict=True)}
+
+
+def _plain(value: float | NDArray[np.float64]) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
 
 
 def prepare(data: DataSet, ids: Iterable[str], contract: Contract) -> list[Prepared]:
@@ -80,23 +105,23 @@ def prepare(data: DataSet, ids: Iterable[str], contract: Contract) -> list[Prepa
 
 def score(segment: Segment, cases: list[Prepared], contract: Contract, *, with_hd95: bool = False) -> Scores:
     """Segment every slice, put the masks back onto the cases' own grids and compare with the truth."""
-    names = [label.name for label in contract.labels[1:]]
-    dice, distances, empty = [], [], 0
+    dice, distances, found = [], [], []
     for one in cases:
         truth = one.case.label
         assert truth is not None
         masks = segment(one.pixels)
         pred = np.stack([to_image(mask, contract, *truth.shape[1:]) for mask in masks])
         dice.append(dice_per_class(pred, truth, contract.classes))
-        empty += sum(bool((truth == k).any() and not (pred == k).any()) for k in range(1, contract.classes))
+        found.append(np.bincount(pred.ravel(), minlength=contract.classes)[1:] > 0)
         if with_hd95:
             distances.append([hd95(pred == k, truth == k, one.case.spacing) for k in range(1, contract.classes)])
     return Scores(
         [one.case.id for one in cases],
-        names,
+        [one.case.patient for one in cases],
+        [label.name for label in contract.labels[1:]],
         np.array(dice),
         np.array(distances) if with_hd95 else None,
-        empty,
+        np.array(found),
     )
 
 

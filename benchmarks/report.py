@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from benchmarks.cost import HOW
-from benchmarks.markup import bullets, definitions, number, scroll, section, table
+from benchmarks.markup import bullets, definitions, document, number, scroll, section, table
 from benchmarks.pictures import Strip
 from benchmarks.table import count, dice, milliseconds, ratio_text, short_reason, times
 
@@ -40,7 +39,6 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
     """
     names = [one["name"] for one in report["subjects"]]
     title = f"{', '.join(names[:-1])} against {names[-1]}"
-    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     body = [
         header(report, title),
         section("Every checkpoint and artefact", main_table(report) + refusals(report)),
@@ -52,13 +50,7 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
         section("How to make it again", f'<pre tabindex="0">{escape(chr(10).join(report["commands"]))}</pre>'),
         section("Machine and versions", definitions({**report["machine"], **report["versions"]})),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(body)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(title, "\n".join(body))
 
 
 def plot(svg: str) -> str:

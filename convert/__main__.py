@@ -10,9 +10,14 @@ from acwskd_edge.errors import UsageError, exit_with
 
 EXAMPLES = """
 python -m convert runs/student --target all --precision fp32,fp16,int8
+python -m convert runs/student --target all --precision auto
 python -m convert runs/student --target tflite --precision int8 --io raw
 python -m convert runs/student --target onnx --max-dice-drop 0.005 --data flare22:data/FLARE22
 """
+PRECISION = (
+    "fp32 (default), fp16, int8 or all (these three), comma-separated; coreml also w8, palette6, palette4; "
+    "or auto: the first that passes of int8, int8 with its most sensitive layers in float, fp16, fp32"
+)
 
 
 def words(text: str, every: list[str]) -> list[str]:
@@ -28,7 +33,7 @@ def main() -> int:
     parser = Parser("python -m convert", __doc__ or "", EXAMPLES)
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run folder of python -m train")
     parser.add_argument("--target", default="all", help=f"{', '.join(TARGETS)} or all (default), comma-separated")
-    parser.add_argument("--precision", default="fp32", help="fp32 (default), fp16, int8 or all, comma-separated")
+    parser.add_argument("--precision", default="fp32", help=PRECISION)
     parser.add_argument(
         "--io", default="tensor", help="tensor: normalised image -> logits (default); raw: pixels -> mask; or both"
     )
@@ -43,10 +48,9 @@ def main() -> int:
     precisions = words(args.precision, ["fp32", "fp16", "int8"])
     for name in targets:
         for precision in precisions:
-            if precision not in TARGETS[name].precisions:
-                raise UsageError(
-                    f"precision {precision!r} for target {name}", allowed=", ".join(TARGETS[name].precisions)
-                )
+            if precision not in (*TARGETS[name].precisions, "auto"):
+                allowed = ", ".join([*TARGETS[name].precisions, "auto", "all"])
+                raise UsageError(f"precision {precision!r} for target {name}", allowed=allowed)
     ios = {"both": ["tensor", "raw"]}.get(args.io, [args.io])
     if set(ios) - {"tensor", "raw"}:
         raise UsageError(f"io {args.io!r}", allowed="tensor, raw, both")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acwskd_edge.contract import Contract
+from convert.layers import Layer, layers_of
+
+T = TypeVar("T")
+MIXED = "mixed"  # the precision of an artefact that is int8 but for its most sensitive layers
+
+Tail = Callable[[Tensor, int], Tensor]
+"""Logits with the classes along an axis -> mask without that axis."""
+
+
+def argmax(logits: Tensor, dim: int) -> Tensor:
+    """The uint8 mask, lowest id on a tie; of all exact tails the fastest, see `python -m benchmarks.tails`."""
+    return logits.argmax(dim).to(torch.uint8)
 
 
 class RawGraph(nn.Module):
@@ -22,9 +36,9 @@ class RawGraph(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, contract: Contract) -> None:
+    def __init__(self, network: nn.Module, contract: Contract, tail: Tail = argmax) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.tail = network, tail
         self.low, self.high = contract.intensity.low, contract.intensity.high
         shape = (1, contract.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(contract.intensity.mean).reshape(shape))
@@ -36,7 +50,7 @@ class RawGraph(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(1, C, h, w) -> (1, h, w) uint8."""
-        return self.network(self.normalise(pixels)).argmax(dim=1).to(torch.uint8)
+        return self.tail(self.network(self.normalise(pixels)), 1)
 
 
 @dataclass(frozen=True)
@@ -45,10 +59,23 @@ class Job:
 
     network: nn.Module  # eval mode, float32: normalised (1, C, h, w) -> logits (1, K, h, w)
     contract: Contract
-    precision: str  # fp32, fp16, int8
+    precision: str  # one of the target's precisions
     io: str  # tensor: normalised float32 in, logits out; raw: pixels in, mask out
     calibration: list[NDArray[np.generic]]  # for int8: pixels (h, w, C) of training images on the network's grid
     folder: Path  # existing; the artefact is written directly into it
+    keep: tuple[str, ...] = ()  # int8 only: layers that stay in the format's float, besides the first and the last
+    shared: dict[str, Any] = field(default_factory=dict)  # traces and ranges; one dict for all jobs of a target and io
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives, from the first job that asked among those that share; nobody may change it."""
+        if what not in self.shared:
+            self.shared[what] = make()
+        return self.shared[what]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The network's convolutions in order of execution."""
+        return self.once("layers", lambda: layers_of(self.network, self.shape))
 
     @property
     def graph(self) -> nn.Module:
@@ -63,4 +90,9 @@ class Job:
     @property
     def stem(self) -> str:
         """File name without suffix."""
-        return f"model.{self.precision}" + (".raw" if self.io == "raw" else "")
+        return f"model.{self.label}" + (".raw" if self.io == "raw" else "")
+
+    @property
+    def label(self) -> str:
+        """The precision as the artefact bears it: `mixed` for an int8 that keeps layers."""
+        return MIXED if self.keep else self.precision

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
+import tempfile
 import textwrap
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from acwskd_edge import runtimes
 from acwskd_edge.bundle import Artefact, Bundle, Golden, open_bundle, seal
@@ -27,14 +30,20 @@ from acwskd_edge.evaluate import Prepared, prepare
 from acwskd_edge.files import new_folder, only_writer, sha256, write_atomic, write_json
 from acwskd_edge.preprocess import mask_of, normalise, to_image
 from acwskd_edge.runtimes.torch_eager import load_network
-from convert.export import Job
+from convert.calibration import CALIBRATION, Calibration, choose, refuse_overlap
+from convert.export import MIXED, Job
 from convert.gate import Reference, measure, reference_of
+from convert.ladder import AUTO, Rung, climb, rungs, summary
 from convert.machine import machine, versions
+from convert.sensitivity import PICTURE, LayerLoss, draw, measure_layers, ranked, table
 from convert.targets import Target, find_target
 from train.state import WEIGHTS
 
-CALIBRATION_SLICES = 32
 GOLDEN_SLICES = 4
+INDENT = " " * 19  # under the id at the start of a line
+ARTEFACT = ("target", "precision", "io", "runtime", "path")  # of an entry, what the manifest repeats
+FACTS = ("keep", "calibration", "seconds", "key", "tools")  # of an entry, what another gate does not change
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 LEARNED = 0.5  # mean Dice below which the gate says so
 
 
@@ -43,7 +52,7 @@ class Settings:
     """What the command line chose."""
 
     targets: list[str]
-    precisions: list[str]
+    precisions: list[str]  # of the targets, or auto: the smallest that passes
     ios: list[str]
     max_dice_drop: float = 0.01  # on the mean and on every class
     cases: int = 0  # validation cases the gate measures on; 0: all
@@ -56,23 +65,43 @@ def convert(run: Path, settings: Settings) -> Path:
     Raises:
         UsageError: not a finished run, an unknown target, an illegal precision, a missing tool.
         GateError: at least one artefact was refused; the others are in the bundle.
+        RefusedError: int8 was asked for and cannot be calibrated: too few slices, or scans that are also held out.
     """
     plan = [(find_target(name), p, io) for name in settings.targets for p in settings.precisions for io in settings.ios]
     for target, precision, _ in plan:
-        target.preflight(precision)
+        target.preflight("int8" if precision == AUTO else precision)
     check_run(run)
     with only_writer(run):
         torch.set_num_threads(os.cpu_count() or 1)
         work = Workshop(run, settings)
-        with new_folder(run / "bundle") as folder:
-            rejected = work.fill(folder, plan)
+        with writing(run), new_folder(run / "bundle") as folder:
+            refused = work.fill(folder, plan)
     print(f"{run / 'bundle'} is sealed; next: acwskd-edge verify {run / 'bundle'}")
-    if rejected:
+    if refused:
+        advice = ", ".join(dict.fromkeys(one.advice for one in refused))
         raise GateError(
-            f"{len(rejected)} artefact(s) refused: " + "; ".join(rejected),
-            hint=f"a higher precision, or --max-dice-drop above {settings.max_dice_drop}; see {run / 'rejected'}",
+            f"{len(refused)} artefact(s) refused: " + "; ".join(f"{one.id} ({one.why})" for one in refused),
+            hint=f"{advice}, or --max-dice-drop above {settings.max_dice_drop}; see {run / 'rejected'}",
         )
     return run / "bundle"
+
+
+@contextmanager
+def writing(run: Path) -> Iterator[None]:
+    """What any tool meets when a folder cannot be written, as one line.
+
+    Raises:
+        UsageError: the disk is full, a quota or size limit is reached, or the folder is read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise UsageError(
+            f"cannot write {error.filename or run} ({error.strerror})",
+            hint=f"free space there and in {tempfile.gettempdir()}; a bundle in {run} is as it was",
+        ) from error
 
 
 def check_run(run: Path) -> None:
@@ -102,6 +131,17 @@ def run_data(run: Path, contract: Contract, where: str | None) -> DataSet:
 
 
 Plan = list[tuple[Target, str, str]]
+Entry = dict[str, Any]
+"""An artefact in report.json."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A planned artefact that did not pass."""
+
+    id: str
+    why: str
+    advice: str  # what to try next
 
 
 class Workshop:
@@ -113,6 +153,8 @@ class Workshop:
         self.weights = sha256(run / WEIGHTS)
         self.data = run_data(run, self.contract, settings.data)
         self.previous = self._previous()
+        self.shared: dict[tuple[str, str], dict[str, Any]] = {}  # (target, io) -> what its jobs share
+        self.sensitivities: dict[str, dict[str, Any]] = {one["target"]: one for one in self.before("sensitivity")}
 
     def _previous(self) -> Bundle | None:
         """The bundle that is there, if it came from this very checkpoint and is intact."""
@@ -138,6 +180,7 @@ class Workshop:
             "max_dice_drop": self.settings.max_dice_drop,
             "split": "val",
             "cases": self.cases,
+            "hd95_unit": "mm" if self.contract.spacing else "pixels",
             "warning": warning,
         }
 
@@ -178,70 +221,129 @@ class Workshop:
         return golden
 
     @cached_property
-    def calibration(self) -> dict[str, NDArray[np.generic]]:
-        """`<case>-<slice>` -> pixels of training slices, spread evenly over the training cases; never others."""
-        ids = cases_in(self.data, "train")
-        chosen = [ids[i] for i in np.unique(np.linspace(0, len(ids) - 1, CALIBRATION_SLICES).round().astype(int))]
-        share = -(-CALIBRATION_SLICES // len(chosen))
-        pixels: dict[str, NDArray[np.generic]] = {}
-        for one in prepare(self.data, chosen, self.contract):
-            places = np.unique(np.linspace(0, len(one.pixels) - 1, share + 2).round().astype(int)[1:-1])
-            pixels |= {f"{one.case.id}-{i:03d}": one.pixels[i] for i in places}
-        return pixels
+    def calibration(self) -> Calibration:
+        """Training slices, checked against every case that is held out."""
+        chosen = choose(self.data, self.contract)
+        loaded = {one.case.id: one.case for one in self.reference.cases}
+        held_out = [one for one in self.data.ids() if self.data.split_of(one) != "train"]
+        refuse_overlap(self.data, chosen, (loaded.get(one) or self.data.load(one) for one in held_out))
+        return chosen
 
-    def key(self, target: Target, precision: str, io: str) -> str:
+    def key(self, target: Target, precision: str, io: str, keep: Sequence[str] = ()) -> str:
         """Hash of all that decides an artefact's bytes; an equal key means that it need not be emitted again."""
         facts = [self.weights, self.contract.to_json(), target.name, precision, io, versions(target.packages)]
-        return hashlib.sha256(json.dumps([*facts, CALIBRATION_SLICES]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([*facts, list(keep), CALIBRATION]).encode()).hexdigest()
 
-    def fill(self, folder: Path, plan: Plan) -> list[str]:
-        """Write a whole bundle into `folder`; returns the refused among the planned, with their reasons.
+    def fill(self, folder: Path, plan: Plan) -> list[Refused]:
+        """Write a whole bundle into `folder`; returns the refused among the planned.
 
         What an earlier conversion emitted is kept, and judged again if the gate has changed since.
         """
-        old = {entry["id"]: entry for entry in self.previous.report["artefacts"]} if self.previous else {}
-        same_gate = self.previous is not None and self.previous.report["gate"] == self.gate
-        wanted = dict.fromkeys(plan)
-        wanted |= dict.fromkeys((find_target(e["target"]), e["precision"], e["io"]) for e in old.values())
-        entries, passed = [], []
-        for target, precision, io in wanted:
-            artefact = Artefact(target.name, precision, io, target.runtime, "")
-            entry = old.get(artefact.id)
-            if entry and (target, precision, io) in plan and entry["key"] != self.key(target, precision, io):
-                entry = None
-            entry = self.provide(folder, artefact, target, entry, same_gate)
-            entries.append(entry)
-            if entry["verdict"] == "passed":
-                passed.append(replace(artefact, path=entry["path"]))
+        entries: dict[str, Entry] = {}
+        for target, precision, io in plan:
+            if precision != AUTO:
+                self.provide(folder, entries, target, precision, io, ())
+        ladders = {(t.name, io): self.ladder(folder, entries, t, io) for t, p, io in plan if p == AUTO}
+        for one in self.before("ladders"):
+            ladders.setdefault((one["target"], one["io"]), one)
+        for old in self.old.values():
+            if old["id"] not in entries:
+                self.provide(folder, entries, find_target(old["target"]), old["precision"], old["io"], old["keep"])
         for one in self.golden:
             one.save(folder / "golden")
-        self.write_report(folder, entries)
-        seal(folder, passed)
-        planned = {Artefact(t.name, p, io, t.runtime, "").id for t, p, io in plan}
-        return [
-            f"{entry['id']} ({', '.join(entry['reasons'])})"
-            for entry in entries
-            if entry["id"] in planned and entry["verdict"] == "rejected"
-        ]
+        self.write_report(folder, list(entries.values()), list(ladders.values()))
+        seal(folder, [Artefact(**{k: e[k] for k in ARTEFACT}) for e in entries.values() if e["verdict"] == "passed"])
+        return list(self.refused(plan, entries, ladders))
+
+    @cached_property
+    def old(self) -> dict[str, Entry]:
+        """The entries of the previous bundle's report by id."""
+        return {entry["id"]: {"keep": [], **entry} for entry in self.before("artefacts")}
+
+    def before(self, what: str) -> Any:
+        """A list in the previous bundle's report, empty if there is none."""
+        return self.previous.report.get(what, []) if self.previous else []
+
+    @property
+    def same_gate(self) -> bool:
+        """Whether the previous bundle's verdicts hold."""
+        return self.previous is not None and self.previous.report["gate"] == self.gate
+
+    def refused(
+        self, plan: Plan, entries: dict[str, Entry], ladders: dict[tuple[str, str], Entry]
+    ) -> Iterator[Refused]:
+        """The planned that did not pass; of a ladder, its last rung."""
+        for target, precision, io in plan:
+            if precision == AUTO:
+                tried = ladders[target.name, io]["rungs"]
+                why, last = f"no rung passed: {summary(tried)}", entries[tried[-1]["id"]]
+            else:
+                last = entries[Artefact(target.name, precision, io, target.runtime, "").id]
+                first, *others = last["reasons"] or [""]
+                why = first + (f", and {len(others)} more" if others else "")
+            if last["verdict"] == "rejected":
+                yield Refused(Artefact(target.name, precision, io, "", "").id, why, last["next"])
 
     def provide(
-        self, folder: Path, artefact: Artefact, target: Target, old: dict[str, Any] | None, same_gate: bool
-    ) -> dict[str, Any]:
-        """One artefact, by the least work: keep it, judge it again, or emit it; returns its entry."""
-        if old and same_gate:
+        self, folder: Path, entries: dict[str, Entry], target: Target, precision: str, io: str, keep: Sequence[str]
+    ) -> Entry:
+        """One artefact, by the least work: keep it, judge it again, or emit it; adds its entry and returns it."""
+        artefact = Artefact(target.name, precision, io, target.runtime, "")
+        old = self.old.get(artefact.id)
+        if old and old["key"] != self.key(target, precision, io, keep):
+            old = None
+        (folder / target.name).mkdir(exist_ok=True)
+        if old and self.same_gate:
             if old["verdict"] == "passed":
                 self.carry_over(folder, old["path"])
-            print(f"{artefact.id:<18} up to date ({old['verdict']})")
-            return old
-        (folder / target.name).mkdir(exist_ok=True)
-        if old and old["verdict"] == "passed":
-            path, facts = (
-                self.carry_over(folder, old["path"]),
-                {k: old[k] for k in ("calibration", "seconds", "key", "tools")},
-            )
+            print(f"{artefact.id:<18} up to date ({old['verdict']})", flush=True)
+            entry = old
+        elif old and old["verdict"] == "passed":
+            path = self.carry_over(folder, old["path"])
+            entry = self.judge(folder, artefact, path, {k: old[k] for k in FACTS})
         else:
-            path, facts = self.emit(folder, artefact, target)
-        return self.judge(folder, artefact, path, facts)
+            entry = self.judge(folder, artefact, *self.emit(folder, target, precision, io, tuple(keep)))
+        entries[artefact.id] = entry
+        return entry
+
+    def ladder(self, folder: Path, entries: dict[str, Entry], target: Target, io: str) -> Entry:
+        """The smallest artefact of a target that passes; returns what each rung gave, for report.json."""
+        key = self.key(target, AUTO, io)
+        for old in self.before("ladders") if self.same_gate else []:
+            if (old["target"], old["io"], old["key"]) == (target.name, io, key):
+                print(f"{target.name} {AUTO}: up to date ({summary(old['rungs'])})", flush=True)
+                return dict(old)
+
+        def attempt(rung: Rung) -> Entry:
+            known = entries.get(Artefact(target.name, rung.label, io, "", "").id)
+            if known and known["keep"] == list(rung.keep):
+                return known
+            return self.provide(folder, entries, target, rung.label, io, rung.keep)
+
+        tried = climb(rungs(lambda: [one.layer for one in ranked(self.sensitivity(target))]), attempt)
+        print(f"{target.name} {AUTO}: {summary(tried)}", flush=True)
+        passed = tried[-1]["id"] if tried[-1]["verdict"] == "passed" else None
+        return {"target": target.name, "io": io, "key": key, "passed": passed, "rungs": tried}
+
+    def sensitivity(self, target: Target) -> list[LayerLoss]:
+        """What each layer alone in int8 costs, in order of execution; measured on the tensor graph for both io."""
+        key = self.key(target, AUTO, "tensor")
+        if self.sensitivities.get(target.name, {}).get("key") != key:
+            probes = self.calibration.probes
+            job = self.job(Path(), target, "int8", "tensor", ())
+            losses = measure_layers(target, job, probes, self.runtime)
+            self.sensitivities[target.name] = {
+                "target": target.name,
+                "key": key,
+                "split": "train",
+                "slices": [one.id for one in probes],
+                "layers": [one.to_dict() for one in losses],
+            }
+            print(
+                f"{target.name}: each layer alone in int8, on {len(probes)} training slices\n{table(losses)}",
+                flush=True,
+            )
+        return [LayerLoss(**one) for one in self.sensitivities[target.name]["layers"]]
 
     def carry_over(self, folder: Path, path: str) -> Path:
         """Copy an artefact of the previous bundle."""
@@ -250,25 +352,31 @@ class Workshop:
         place.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copytree(source, place) if source.is_dir() else shutil.copy2(source, place))
 
-    def emit(self, folder: Path, artefact: Artefact, target: Target) -> tuple[Path, dict[str, Any]]:
+    def job(self, folder: Path, target: Target, precision: str, io: str, keep: tuple[str, ...]) -> Job:
+        """What a target is asked for; jobs of one target and io share what they can."""
+        precision = "int8" if precision == MIXED else precision
+        pixels = self.calibration.pixels if precision == "int8" else []
+        shared = self.shared.setdefault((target.name, io), {})
+        return Job(self.network, self.contract, precision, io, pixels, folder, keep, shared)
+
+    def emit(
+        self, folder: Path, target: Target, precision: str, io: str, keep: tuple[str, ...]
+    ) -> tuple[Path, dict[str, Any]]:
         """Let the target write its file; returns the path and what it took."""
-        precision, io = artefact.precision, artefact.io
-        calibration = self.calibration if precision == "int8" else {}
+        job = self.job(folder / target.name, target, precision, io, keep)
         started = time.perf_counter()
-        path = target.emit(
-            Job(self.network, self.contract, precision, io, list(calibration.values()), folder / target.name)
-        )
-        digest = hashlib.sha256(b"".join(pixels.tobytes() for pixels in calibration.values())).hexdigest()
-        record = {"split": "train", "slices": list(calibration), "sha256": digest} if calibration else None
+        path = target.emit(job)
         return path, {
-            "calibration": record,
+            "keep": list(keep),
+            "calibration": self.calibration.to_dict(self.contract) if job.calibration else None,
             "seconds": round(time.perf_counter() - started, 2),
-            "key": self.key(target, precision, io),
+            "key": self.key(target, precision, io, keep),
             "tools": versions(target.packages),
         }
 
-    def judge(self, folder: Path, artefact: Artefact, path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    def judge(self, folder: Path, artefact: Artefact, path: Path, facts: dict[str, Any]) -> Entry:
         """Execute an artefact on the gate's cases; a refused one moves to RUN/rejected."""
+        started = time.perf_counter()
         runtime = runtimes.load(artefact.runtime, path, threads=os.cpu_count() or 1)
         measured = measure(
             runtime,
@@ -289,10 +397,13 @@ class Workshop:
             "path": str(path.relative_to(folder)),
             "bytes": sum(one.stat().st_size for one in files),
             **facts,
+            "gate_seconds": round(time.perf_counter() - started, 2),
             **measured,
         }
         print(line_of(entry), flush=True)
-        if artefact.precision == "int8" or measured["verdict"] == "rejected":
+        if facts["keep"]:
+            print(textwrap.indent(f"in float: {', '.join(facts['keep'])}", INDENT), flush=True)
+        if artefact.precision in ("int8", MIXED) or measured["verdict"] == "rejected":
             print(per_class(entry), flush=True)
         outside = self.run / "rejected" / f"{artefact.target}-{path.name}.rejected"
         if outside.is_dir():
@@ -303,14 +414,21 @@ class Workshop:
             shutil.move(path, outside)
         return entry
 
-    def write_report(self, folder: Path, entries: list[dict[str, Any]]) -> None:
-        """contract.json and report.json."""
+    def write_report(self, folder: Path, entries: list[Entry], ladders: list[Entry]) -> None:
+        """contract.json, report.json and, where layers were measured, their picture."""
+        mixed = {entry["target"]: entry["keep"] for entry in entries if entry["precision"] == MIXED}
+        for name, measured in self.sensitivities.items():
+            losses = [LayerLoss(**one) for one in measured["layers"]]
+            (folder / name).mkdir(exist_ok=True)
+            draw(losses, mixed.get(name, []), f"{self.contract.name}, {name}", folder / name / PICTURE)
         write_atomic(folder / "contract.json", self.contract.to_json())
         report = {
             "checkpoint": {"sha256": self.weights, **json.loads((self.run / "validation.json").read_text())},
             "gate": self.gate,
             "machine": machine(),
             "artefacts": entries,
+            "ladders": ladders,
+            "sensitivity": list(self.sensitivities.values()),
         }
         write_json(folder / "report.json", report)
 
@@ -319,7 +437,7 @@ def per_class(entry: dict[str, Any]) -> str:
     """Dice change of every class, four to a line; absent classes are left out."""
     known = [f"{name} {v:+.4f}" for name, v in entry["dice_change"].items() if name != "mean" and v is not None]
     rows = [", ".join(known[i : i + 4]) for i in range(0, len(known), 4)]
-    return textwrap.indent("\n".join(rows), " " * 19)
+    return textwrap.indent("\n".join(rows), INDENT)
 
 
 def line_of(entry: dict[str, Any]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import h5py
-import nibabel
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from disk import blobs, write_flare, write_synapse
 
 from acwskd_edge.contract import Contract, Intensity, Label
+from acwskd_edge.data.m2caiseg import PALETTE as M2CAI_PALETTE
+from acwskd_edge.data.synapse import TRANSUNET
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,29 +41,6 @@ def contract() -> Contract:
     )
 
 
-def blobs(seed: int, shape: tuple[int, int, int], classes: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """A volume whose classes are brighter boxes, and its label; (x, y, z) or (slices, rows, columns)."""
-    rng = np.random.default_rng(seed)
-    label = np.zeros(shape, np.uint8)
-    for k in range(1, classes):
-        corner = [int(rng.integers(0, max(1, side // 2))) for side in shape]
-        label[tuple(slice(c, c + max(2, side // 3)) for c, side in zip(corner, shape, strict=True))] = k
-    return -100 + 80.0 * label + rng.normal(0, 10, shape), label
-
-
-def write_flare(root: Path, case: str, seed: int, flip: bool = False) -> None:
-    """One FLARE2022 case of 20x16x6 voxels, RAS or, flipped, stored right-to-left."""
-    image, label = blobs(seed, (20, 16, 6), 4)
-    affine = np.diag([-2.0 if flip else 2.0, 2.5, 5.0, 1.0])
-    affine[:3, 3] = (10, -20, 30)
-    for folder, name, voxels in (
-        ("images", f"{case}_0000", image.astype(np.int16)),
-        ("labels", case, label),
-    ):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(voxels, affine), root / folder / f"{name}.nii.gz")
-
-
 @pytest.fixture
 def flare_folder(tmp_path: Path) -> Path:
     """Six FLARE2022 cases, one of them a public test case."""
@@ -81,6 +60,30 @@ def acdc_folder(tmp_path: Path) -> Path:
             scaled = (image - image.min()) / (image.max() - image.min()) * 255
             with h5py.File(root / f"patient{patient:03d}_frame{frame:02d}.h5", "w") as volume:
                 volume["image"], volume["label"] = scaled.astype(np.uint8), label
+    return root
+
+
+@pytest.fixture
+def synapse_folder(tmp_path: Path) -> Path:
+    """TransUNet's pack of Synapse."""
+    return write_synapse(tmp_path / "synapse", TRANSUNET)
+
+
+@pytest.fixture
+def m2caiseg_folder(tmp_path: Path) -> Path:
+    """Six training frames and two test frames of 40x60; the masks of the first are smaller, as some really are."""
+    root = tmp_path / "m2caiseg"
+    for number in range(8):
+        part = root / ("test" if number > 5 else "train")
+        for name in ("images", "groundtruth"):
+            (part / name).mkdir(parents=True, exist_ok=True)
+        _, label = blobs(number, (1, 40, 60), 5)
+        colors = np.array([color for _, color in M2CAI_PALETTE], np.uint8)[label[0]]
+        noise = np.random.default_rng(number).integers(0, 40, colors.shape)
+        image = (colors * 0.8 + noise).astype(np.uint8)
+        mask = cv2.resize(colors, (57, 38), interpolation=cv2.INTER_NEAREST) if number == 0 else colors
+        cv2.imwrite(str(part / f"images/frame_{number}.jpg"), image[..., ::-1])
+        cv2.imwrite(str(part / f"groundtruth/frame_{number}_gt.png"), mask[..., ::-1])
     return root
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from conftest import write_flare
+from disk import write_flare
 from spoil import damage
 
 from convert.pipeline import Settings, convert

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nibabel
 import pytest
-from conftest import write_flare
+from disk import write_flare
 
 from benchmarks.collect import summary
 from benchmarks.table import text_table

@@ -1,18 +1,25 @@
-"""Which code made a run."""
+"""Which code made a run, and with what."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from acwskd_edge import __version__
+from convert.machine import machine, versions
+
+if TYPE_CHECKING:
+    from train.engine import Engine
+
+PACKAGES = ("torch", "numpy", "opencv-python-headless", "safetensors", "lightning-fabric", "nibabel", "h5py")
 
 
-def code_version() -> str:
-    """`<version>+g<commit>`, with `.dirty` if files differ from it; the bare version outside a checkout."""
+def commit() -> tuple[str, bool] | None:
+    """The checkout's commit (40 hex digits) and whether tracked files differ from it; None outside a checkout."""
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty=.dirty", "--exclude=*"],
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
@@ -20,5 +27,31 @@ def code_version() -> str:
             timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
-        return __version__
-    return f"{__version__}+g{done.stdout.strip()}"
+        return None
+    found = done.stdout.strip()
+    return found.removesuffix("-dirty"), found.endswith("-dirty")
+
+
+def code_version() -> str:
+    """`<version>+g<commit>`, with `.dirty` if files differ from it; the bare version outside a checkout."""
+    found = commit()
+    return f"{__version__}+g{found[0][:7]}{'.dirty' if found[1] else ''}" if found else __version__
+
+
+def environment(engine: Engine, split: str) -> dict[str, Any]:
+    """What a run was computed with: code, packages, machine, devices, threads, and the hash of its split; no names."""
+    import torch
+
+    found = commit()
+    return {
+        "code": code_version(),
+        "commit": found[0] if found else None,
+        "dirty": found[1] if found else None,
+        **machine(),
+        "device": engine.name,
+        "processes": engine.processes,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "packages": versions(tuple(("", name) for name in PACKAGES)),
+        "split_sha256": split,
+    }

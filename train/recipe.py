@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ class Recipe:
     """The field comments are the documentation; every field may be set in YAML or with `--set field=value`."""
 
     data: str = "phantom"  # kind:path, for instance flare22:data/FLARE22 or acdc:data/acdc
-    model: str = "s2d16"  # a name in acwskd_edge.models.MODELS
+    model: str = "s2d16"  # a name in acwskd_edge.models.MODELS, or your own: package.module:factory, which is imported
+    penultimate: str = ""  # of your own model: the layer whose output the head classifies, by its name in the module
+    aux: str = ""  # of your own model: the layer half-way up the decoder, for the auxiliary head; else penultimate
     objective: dict[str, Any] = field(default_factory=lambda: {"name": "acw_skd"})  # name and its settings
     size: int = 128  # side of the network's grid, pixels; divisible by 16 (unet) or 16 (s2d)
     resize: str = "letterbox"  # or stretch
     steps: int = 2000  # optimiser steps
-    batch: int = 8  # slices a step
+    batch: int = 8  # slices a step, over all processes
     lr: float = 0.008  # AdamW; falls as (1 - step/steps)^.9
     weight_decay: float = 0.01  # on weights only, not on biases, norms or the temperature
     augment: Augment = field(default_factory=Augment)
@@ -31,16 +34,25 @@ class Recipe:
     precision: str = "bf16"  # autocast of the forward pass: bf16 or fp32; weights and losses stay float32
     validate_every: int = 250  # steps between validations, which choose the best checkpoint
     save_every: int = 100  # steps between checkpoints to resume from
-    threads: int = 0  # 0: all cores; the same number gives the same weights
+    threads: int = 0  # of a process; 0: all cores, shared by the processes; the same number gives the same weights
+    accelerator: str = "auto"  # cpu, cuda, or auto: cuda where there is one; exact to the byte on the cpu alone
+    devices: int = 1  # processes on this machine, one per device
+    nodes: int = 1  # machines, which share the run folder; MASTER_ADDR, MASTER_PORT, NODE_RANK, torchrun or srun
 
     def __post_init__(self) -> None:
-        for name, least in (("size", 16), ("steps", 1), ("batch", 1), ("validate_every", 1), ("save_every", 1)):
-            if getattr(self, name) < least:
-                raise ContractError(f"recipe: {name} {getattr(self, name)}", allowed=f"{least} or more")
-        if self.size % 16:
+        for name in ("steps", "batch", "validate_every", "save_every", "devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise ContractError(f"recipe: {name} {getattr(self, name)}", allowed="1 or more")
+        if self.size < 16 or self.size % 16:
             raise ContractError(f"recipe: size {self.size}", allowed="a multiple of 16")
-        if self.precision not in ("bf16", "fp32"):
-            raise ContractError(f"recipe: precision {self.precision!r}", allowed="bf16, fp32")
+        for name, allowed in (("precision", ("bf16", "fp32")), ("accelerator", ("auto", "cpu", "cuda"))):
+            if getattr(self, name) not in allowed:
+                raise ContractError(f"recipe: {name} {getattr(self, name)!r}", allowed=", ".join(allowed))
+        if self.batch % (self.devices * self.nodes):
+            raise ContractError(
+                f"recipe: batch {self.batch} on {self.devices * self.nodes} processes",
+                allowed="a multiple of devices x nodes",
+            )
         if not self.lr > 0:
             raise ContractError(f"recipe: lr {self.lr}", allowed="a positive number")
 
@@ -54,6 +66,22 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def read_yaml(text: str) -> Any:
+    """Plain values of a YAML text; 1e-3 is a number, which YAML 1.1 reads as a word.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        pass
+
+    scientific = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", scientific, list("-+0123456789"))
+    return yaml.load(text, Loader)  # a SafeLoader
+
+
 def load_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     """A shipped recipe by name, or a YAML file by path, with overrides on top.
 
@@ -62,14 +90,14 @@ def load_recipe(name: str, overrides: dict[str, Any]) -> Recipe:
     Raises:
         ContractError: no such recipe, not YAML, an unknown field or a value of the wrong kind.
     """
-    import yaml
+    from yaml import YAMLError
 
     path = FOLDER / f"{name}.yaml" if name in shipped() else Path(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(f"no recipe {name!r}", allowed=f"{', '.join(shipped())}, or a YAML file") from error
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise ContractError(f"recipe {path} is not YAML ({error})") from error
     if not isinstance(values, dict):
         raise ContractError(f"recipe {path} is not a mapping of fields to values")

@@ -18,6 +18,7 @@ from acwskd_edge.files import write_atomic
 
 WEIGHTS = "best.safetensors"
 STATE = "state.safetensors"
+STEPS = "step"  # AdamW's count, a scalar that stays on the CPU
 
 
 @dataclass
@@ -32,16 +33,22 @@ class Progress:
 
 def save_weights(path: Path, network: nn.Module, model: str) -> None:
     """The deployed weights, with the model's name in the metadata: one entry, because their order is not fixed."""
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    tensors = dict(_copies(network))
     write_atomic(path, save(tensors, metadata={"model": model}))
+
+
+def _copies(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Its tensors, those that a network ties together each on its own, as the format demands."""
+    for name, value in module.state_dict().items():
+        yield name, value.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _tensors(
     network: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer
 ) -> Iterator[tuple[str, Tensor]]:
     for part, module in (("network", network), ("objective", objective)):
-        for name, value in module.state_dict().items():
-            yield f"{part}.{name}", value.detach().contiguous()
+        for name, value in _copies(module):
+            yield f"{part}.{name}", value
     for index, group in enumerate(optimizer.param_groups):
         for place, parameter in enumerate(group["params"]):
             for name, value in optimizer.state[parameter].items():
@@ -61,8 +68,8 @@ def save_state(
 
 
 def _like(value: Tensor, parameter: Tensor) -> Tensor:
-    """In the parameter's memory order, as the uninterrupted run had it."""
-    return value if value.shape != parameter.shape else torch.empty_like(parameter).copy_(value)
+    """In the parameter's memory order and on its device, as the uninterrupted run had it."""
+    return torch.empty_like(parameter).copy_(value)
 
 
 def load_state(path: Path, network: nn.Module, objective: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
@@ -88,5 +95,6 @@ def load_state(path: Path, network: nn.Module, objective: nn.Module, optimizer: 
         for place, parameter in enumerate(group["params"]):
             prefix = f"optimizer.{index}.{place}."
             found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            optimizer.state[parameter].update({k: _like(v, parameter) for k, v in found.items()})
+            moments = {k: _like(v, parameter) for k, v in found.items() if k != STEPS}
+            optimizer.state[parameter].update(moments | {k: v for k, v in found.items() if k == STEPS})
     return progress

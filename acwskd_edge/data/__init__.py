@@ -7,10 +7,21 @@ from collections.abc import Callable
 from acwskd_edge.data.acdc import Acdc
 from acwskd_edge.data.case import SPLITS, Case, DataSet, Split, cases_in, split_hash
 from acwskd_edge.data.flare22 import Flare22
+from acwskd_edge.data.folder import Folder
+from acwskd_edge.data.m2caiseg import M2caiSeg
 from acwskd_edge.data.phantom import Phantom
+from acwskd_edge.data.synapse import Synapse, SynapseCascade
 from acwskd_edge.errors import UsageError
 
-DATASETS: dict[str, Callable[[str], DataSet]] = {"phantom": Phantom, "flare22": Flare22, "acdc": Acdc}
+DATASETS: dict[str, Callable[[str], DataSet]] = {
+    "phantom": Phantom,
+    "flare22": Flare22,
+    "acdc": Acdc,
+    "synapse": Synapse,
+    "synapse-cascade": SynapseCascade,
+    "m2caiseg": M2caiSeg,
+    "folder": Folder,
+}
 
 
 def open_data(spec: str) -> DataSet:

@@ -3,14 +3,16 @@
 The abstract fixes four ingredients; docs/method.md says what is ours. The forward pass below goes through them in the
 order of the figure one would draw:
 
-    image -> backbone -> F --------------------------------> main head -> z          (deployed)
-                 |       |  \\                                              ^
-                 |       |   class-wise features f_k -> FRM_c -> f^_k        | distil at temperature T
-           aux head -> P_k (coarse masks)                       |           |
-                         |                                      v           |
-                         +---------> FRM_p( F, sum_k P_k f^_k ) = F^ -> head^ -> z^  (the next-stage objective)
+    image -> backbone -> F ------------------------------------------> main head -> z         (deployed)
+                |        | averaged over the cells of the coarse grid                ^
+                |        +--> class-wise features f_k -> FRM_c -> f^_k               | distil at temperature T
+                v        |         ^                          |                      |
+           middle G -> aux head -> P_k (coarse masks)         v                      |
+                |        +-------------> FRM_p( F, [F, sum_k P_k f^_k, G] ) = F^ -> head^ -> z^  (next-stage objective)
+                +------------------------------------^
 
-Everything but backbone and main head exists in training only.
+Everything but backbone and main head exists in training only, and works on the coarse masks' grid, a quarter of the
+image's side in the networks here: that is what keeps a step close to a plain step's cost.
 """
 
 from __future__ import annotations
@@ -22,10 +24,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acwskd_edge.distill.base import Objective
-from acwskd_edge.distill.losses import cosine_distance, distill, reverse_gradient, segmentation_loss
+from acwskd_edge.distill.base import Objective, several_features
+from acwskd_edge.distill.losses import (
+    cosine_distance,
+    distill,
+    fraction_loss,
+    label_fractions,
+    reverse_gradient,
+    segmentation_loss,
+)
+from acwskd_edge.distill.repeat import Repeat, Repeated
 from acwskd_edge.errors import UsageError
-from acwskd_edge.models.taps import Tapped, middle_of, resize
+from acwskd_edge.models.taps import Tapped, middle_of, pool
+
+TARGETS = ("feature", "vectors", "logits")  # what the FRMs build: F^, f^ and z^
 
 
 @dataclass
@@ -39,16 +51,18 @@ class AcwSkdSettings:
     inter_class: float = 0.1  # squared difference of the class-pair cosines of f and f^
     class_label: float = 0.1  # cross entropy that keeps the reconstructed class vectors f^_k apart
     adversarial: float = 0.05  # L_adv: KL(z^ || z) at the learnable temperature
-    form: str = "vector"  # class-wise features: vector f_k, or map F_k = P_k F at the auxiliary head's resolution
+    form: str = "vector"  # class-wise features: vector f_k, or map F_k = P_k F
+    stage: str = "depth"  # where F^, f^ and z^ come from: depth (this forward pass), or previous (the last mini-batch)
     t_min: float = 1.0  # range of the temperature
     t_max: float = 4.0
     reversal_end: float = 0.1  # share of training over which the gradient reversal grows from 0 to 1 (cosine)
     ramp_end: float = 0.3  # share of training over which the distillation terms grow from 0 to full (linear)
-    hidden: int = 4  # width of the penultimate FRM's hidden layer, in units of F's channels
+    hidden: int = 2  # width of the penultimate FRM's hidden layer, in units of F's channels
 
     def __post_init__(self) -> None:
-        if self.form not in ("vector", "map"):
-            raise UsageError(f"objective form {self.form!r}", allowed="vector, map")
+        for name, allowed in (("form", ("vector", "map")), ("stage", ("depth", "previous"))):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"objective {name} {getattr(self, name)!r}", allowed=", ".join(allowed))
         if not 0 < self.t_min < self.t_max:
             raise UsageError(f"temperature range [{self.t_min}, {self.t_max}]", allowed="0 < t_min < t_max")
 
@@ -93,69 +107,113 @@ class AcwSkd(Objective):
     def __init__(self, network: Tapped, classes: int, settings: AcwSkdSettings) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes
-        every = network.feature_channels
-        coarse, channels = every[middle_of(len(every))], every[-1]
-        self.aux_head = nn.Conv2d(coarse, classes, 1)
+        every = several_features(network, "acw_skd")
+        middle, channels = every[middle_of(len(every))], every[-1]
+        self.aux_head = nn.Conv2d(middle, classes, 1)
         kernel = 1 if settings.form == "vector" else 3
         self.class_frm = Reconstruction(channels, channels, 4 * channels, kernel)
         self.class_head = nn.Linear(channels, classes)
-        self.frm = Reconstruction(channels, 2 * channels, settings.hidden * channels, 3)
+        self.frm = Reconstruction(channels, 2 * channels + middle, settings.hidden * channels, 3)
         self.head = nn.Conv2d(channels, classes, 1)
         self.temperature = Temperature(settings.t_min, settings.t_max)
+        self.repeat = Repeat(*TARGETS) if settings.stage == "previous" else None
 
     def forward(
         self, network: Tapped, images: Tensor, labels: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_seg(z) + aux L_seg(z_a) + reconstruct L_seg(z^) + ramp (L_pen, L_cw, L_inter, L_adv, each weighted)."""
-        use = self.settings
+        batch = self.repeat(images, labels) if self.repeat else None
+        if batch:
+            images, labels = batch.images, batch.labels
         taps = network.taps(images)
-        feature, logits = taps.penultimate, taps.logits
-        coarse_logits = self.aux_head(taps.middle)
-        coarse = coarse_logits.detach().float().softmax(dim=1)  # P: the masks; no gradient through them
+        coarse_logits = self.aux_head(taps.middle).float()
+        coarse = coarse_logits.detach().softmax(dim=1)  # P: the masks; no gradient through them
+        truth = label_fractions(labels, self.classes, coarse)
 
-        pooled = self.pool(feature, coarse)
-        class_features, weight = self.class_wise(pooled, coarse)
+        feature = pool(taps.penultimate, coarse)  # F on the coarse grid
+        class_features = self.class_wise(feature.float(), coarse)
         rebuilt = self.rebuild(class_features)
-        rebuilt_vectors, vectors = self.vectors(rebuilt, coarse), self.vectors(class_features, coarse)
+        rebuilt_vectors = self.vectors(rebuilt, coarse)
         context = torch.einsum("bkc,bkhw->bchw", rebuilt_vectors, coarse).to(feature.dtype)
-        objective = self.frm(feature, torch.cat([feature, resize(context, feature)], dim=1))  # F^
-        objective_logits = resize(self.head(objective), images)  # z^
+        built = self.frm(feature, torch.cat([feature, context, taps.middle], dim=1))  # F^
+        built_logits = self.head(built)  # z^
 
-        present = self.present(labels, weight)
-        temperature = self.temperature(cosine_rise(progress, use.reversal_end))
+        present = self.present(truth, coarse)
         terms = {
-            "seg": segmentation_loss(logits, labels),
-            "aux": segmentation_loss(resize(coarse_logits, images), labels),
-            "reconstruct": segmentation_loss(objective_logits, labels),
+            "seg": segmentation_loss(taps.logits, labels),
+            "aux": fraction_loss(coarse_logits, truth),
+            "reconstruct": fraction_loss(built_logits, truth),
             "class_label": self.label_loss(rebuilt_vectors, present),
-            "penultimate": cosine_distance(feature, objective, (1, 2, 3)).mean(),
-            "class_wise": self.over_present(self.class_distance(class_features, rebuilt), present),
-            "inter_class": self.pair_loss(vectors, rebuilt_vectors, present),
-            "adversarial": distill(logits, objective_logits, temperature),
         }
+        student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
+        target = {"feature": built, "vectors": rebuilt, "logits": built_logits}
+        strength = cosine_rise(progress, self.settings.reversal_end)
+        temperature = self.temperature(strength)
+        terms |= self.distillation(student, self.taught(target, batch), coarse, present, temperature)
+
+        weights = self.weights(progress)
+        loss = torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
+        largest = truth.argmax(dim=1)
+        log = terms | {
+            "temperature": temperature,
+            "reversal": temperature.new_tensor(strength),
+            "health/norm_feature": feature.float().norm(dim=1).mean(),
+            "health/norm_objective": built.float().norm(dim=1).mean(),
+            "health/dice_main": coarse_dice(student["logits"], largest),
+            "health/dice_objective": coarse_dice(built_logits, largest),
+        }
+        return loss, {name: value.detach() for name, value in log.items()}
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Of every term at this point of training."""
+        use = self.settings
         ramp = 1.0 if use.ramp_end <= 0 else min(1.0, progress / use.ramp_end)
         supervised = {"seg": 1.0, "aux": use.aux, "reconstruct": use.reconstruct, "class_label": use.class_label}
-        weights = {name: supervised.get(name, ramp * getattr(use, name, 0.0)) for name in terms}
-        loss = torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
-        return loss, {name: term.detach() for name, term in terms.items()} | {"temperature": temperature.detach()}
+        taught = ("penultimate", "class_wise", "inter_class", "adversarial")
+        return supervised | {name: ramp * getattr(use, name) for name in taught}
 
-    @staticmethod
-    def pool(feature: Tensor, coarse: Tensor) -> Tensor:
-        """A feature on the coarse masks' grid, float32."""
-        return F.adaptive_avg_pool2d(feature, (coarse.shape[-2], coarse.shape[-1])).float()
+    def taught(self, target: dict[str, Tensor], batch: Repeated | None) -> dict[str, Tensor]:
+        """The objective of this step: what was just built or, of the repeated rows, what the last step built."""
+        if self.repeat is None or batch is None:
+            return target
+        self.repeat.keep(batch, **target)
+        return batch.before if batch.count else {name: value[:0] for name, value in target.items()}
 
-    def class_wise(self, pooled: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
-        """Class-wise features at the coarse masks' resolution, of a feature pooled to it.
+    def distillation(
+        self,
+        student: dict[str, Tensor],
+        target: dict[str, Tensor],
+        coarse: Tensor,
+        present: Tensor,
+        temperature: Tensor,
+    ) -> dict[str, Tensor]:
+        """L_pen, L_cw, L_inter and L_adv over the rows that have a target; 0 if none has."""
+        rows = len(target["logits"])
+        if rows == 0:
+            nothing = coarse.new_zeros(())
+            return dict.fromkeys(("penultimate", "class_wise", "inter_class", "adversarial"), nothing)
+        coarse, present = coarse[:rows], present[:rows]
+        ours = {name: value[:rows] for name, value in student.items()}
+        axes = tuple(range(2, ours["vectors"].dim()))
+        vectors, wanted = self.vectors(ours["vectors"], coarse), self.vectors(target["vectors"], coarse)
+        return {
+            "penultimate": cosine_distance(ours["feature"], target["feature"], (1, 2, 3)).mean(),
+            "class_wise": over_present(cosine_distance(ours["vectors"], target["vectors"], axes), present),
+            "inter_class": self.pair_loss(vectors, wanted, present),
+            "adversarial": distill(ours["logits"], target["logits"], temperature),
+        }
+
+    def class_wise(self, feature: Tensor, coarse: Tensor) -> Tensor:
+        """Class-wise features of a feature (B, C, h, w) on the grid of the coarse masks (B, K, h, w), float32.
 
         Returns:
-            vector form (B, K, C), f_k = sum_i P_k(i) F(i) / sum_i P_k(i); map form (B, K, C, h, w), F_k = P_k F;
-            and the soft area of each class (B, K), as a share of the image.
+            vector form (B, K, C), f_k = sum_i P_k(i) F(i) / sum_i P_k(i); map form (B, K, C, h, w), F_k = P_k F.
         """
-        area = coarse.mean(dim=(2, 3))
         if self.settings.form == "map":
-            return coarse[:, :, None] * pooled[:, None], area
-        total = torch.einsum("bkhw,bchw->bkc", coarse, pooled) / (coarse.shape[-1] * coarse.shape[-2])
-        return total / (area[..., None] + 1e-6), area
+            return coarse[:, :, None] * feature[:, None]
+        with torch.autocast(feature.device.type, enabled=False):  # it would round the sums to bfloat16
+            total = torch.einsum("bkhw,bchw->bkc", coarse, feature)
+        return total / (coarse.sum(dim=(2, 3))[..., None] + 1e-3)
 
     def rebuild(self, class_features: Tensor) -> Tensor:
         """FRM at the class-wise layer, shared by the classes; same shape out as in."""
@@ -167,37 +225,47 @@ class AcwSkd(Objective):
         """(B, K, C) from either form."""
         if class_features.dim() == 3:
             return class_features
-        return class_features.sum(dim=(3, 4)) / (coarse.sum(dim=(2, 3))[..., None] + 1e-6)
+        return class_features.sum(dim=(3, 4)) / (coarse.sum(dim=(2, 3))[..., None] + 1e-3)
 
     @staticmethod
-    def present(labels: Tensor, area: Tensor) -> Tensor:
+    def present(truth: Tensor, coarse: Tensor) -> Tensor:
         """(B, K) bool: foreground classes in the image's truth of which the coarse mask has found something."""
-        classes = torch.arange(area.shape[1], device=area.device)
-        inside = (labels.flatten(1)[:, None] == classes[None, :, None]).any(dim=2)
-        return inside & (area > 1e-4) & (classes > 0)
-
-    @staticmethod
-    def class_distance(student: Tensor, target: Tensor) -> Tensor:
-        """(B, K): 1 - cos between class-wise features, over channels and, in map form, places."""
-        return cosine_distance(student, target, tuple(range(2, student.dim())))
-
-    @staticmethod
-    def over_present(values: Tensor, present: Tensor) -> Tensor:
-        """Mean over what is present; 0 if nothing is."""
-        return (values * present).sum() / present.sum().clamp(min=1)
+        found = (truth.amax(dim=(2, 3)) > 0) & (coarse.mean(dim=(2, 3)) > 1e-4)
+        found[:, 0] = False
+        return found
 
     def label_loss(self, vectors: Tensor, present: Tensor) -> Tensor:
         """Cross entropy of naming the class from its reconstructed vector."""
         wanted = torch.arange(self.classes, device=vectors.device).expand(vectors.shape[:2])
         entropy = F.cross_entropy(self.class_head(vectors).float().transpose(1, 2), wanted, reduction="none")
-        return self.over_present(entropy, present)
+        return over_present(entropy, present)
 
     def pair_loss(self, student: Tensor, target: Tensor, present: Tensor) -> Tensor:
         """Squared difference of class-pair cosines between f and f^, over pairs of present classes (RAD of EMKD)."""
-        ours, theirs = F.normalize(student.float(), dim=2), F.normalize(target.detach().float(), dim=2)
-        gap = (ours @ ours.transpose(1, 2) - theirs @ theirs.transpose(1, 2)).square()
+        ours, theirs = student.float(), target.detach().float()
+        gap = (pair_cosines(ours) - pair_cosines(theirs)).square()
         pairs = present[:, :, None] & present[:, None, :]
-        return self.over_present(gap, pairs & ~torch.eye(self.classes, dtype=torch.bool, device=pairs.device))
+        return over_present(gap, pairs & ~torch.eye(self.classes, dtype=torch.bool, device=pairs.device))
+
+
+def over_present(values: Tensor, present: Tensor) -> Tensor:
+    """Mean over what is present; 0 if nothing is."""
+    return (values * present).sum() / present.sum().clamp(min=1)
+
+
+def pair_cosines(vectors: Tensor) -> Tensor:
+    """(B, K, C) -> cosines of every two classes (B, K, K)."""
+    return F.cosine_similarity(vectors[:, :, None], vectors[:, None], dim=3)
+
+
+@torch.no_grad()
+def coarse_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean foreground Dice of a batch: logits (B, K, h, w) against labels (B, h, w); 0 without foreground."""
+    given, wanted, classes = logits.argmax(dim=1).flatten(), labels.flatten(), logits.shape[1]
+    hits = torch.bincount(wanted[given == wanted], minlength=classes)[1:]
+    size = torch.bincount(wanted, minlength=classes)[1:]
+    total = torch.bincount(given, minlength=classes)[1:] + size
+    return over_present(2 * hits / total.clamp(min=1), size > 0)
 
 
 def cosine_rise(progress: float, end: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from acwskd_edge.errors import UsageError
 from acwskd_edge.models.taps import Tapped
 
 
@@ -21,3 +23,26 @@ class Objective(nn.Module):
             the loss to minimise and its named, unweighted terms for the log.
         """
         raise NotImplementedError
+
+
+def weigh(terms: dict[str, Tensor], **weights: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """What an objective returns: the weighted sum of its scalar terms, and the terms as they are, for the log.
+
+    Args:
+        weights: by name; a term without one counts 1, a weight of 0 keeps its term out of the gradient.
+    """
+    weighted = [weight * term for name, term in terms.items() if (weight := weights.get(name, 1.0)) != 0]
+    return torch.stack(weighted).sum(), {name: term.detach() for name, term in terms.items()}
+
+
+def several_features(network: Tapped, objective: str) -> list[int]:
+    """Channels of the network's features, deepest first.
+
+    Raises:
+        UsageError: there is one only.
+    """
+    if len(network.feature_channels) < 2:
+        raise UsageError(
+            f"objective {objective} on a network that shows one feature", hint="name an earlier one with --aux"
+        )
+    return network.feature_channels

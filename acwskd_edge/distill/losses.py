@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from acwskd_edge.errors import UsageError
+
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy + soft Dice over the foreground classes present in the batch.
@@ -16,19 +18,55 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
         labels: (B, H, W) int64.
     """
     classes = logits.shape[1]
-    log_probability = logits.float().log_softmax(dim=1)
+    log_probability = logits.float().contiguous().log_softmax(dim=1)
     entropy = F.nll_loss(log_probability, labels)
     probability = log_probability.exp()
     flat = labels.flatten()
     size = torch.bincount(flat, minlength=classes).to(probability.dtype)
     inside = probability.gather(1, labels[:, None]).flatten()
     overlap = torch.zeros(classes, device=logits.device).index_add(0, flat, inside)
-    dice = 2 * overlap / (probability.sum(dim=(0, 2, 3)) + size + 1e-6)
-    present = size > 0
+    return entropy + dice_loss(overlap, probability.sum(dim=(0, 2, 3)), size)
+
+
+def fraction_loss(logits: Tensor, fractions: Tensor) -> Tensor:
+    """`segmentation_loss` on a grid coarser than the labels': each cell's truth is the classes' shares of its area.
+
+    Args:
+        logits, fractions: (B, K, h, w); the fractions of a cell add up to 1.
+    """
+    log_probability = logits.float().contiguous().log_softmax(dim=1)
+    entropy = -(fractions * log_probability).sum(dim=1).mean()
+    probability = log_probability.exp()
+    overlap = (probability * fractions).sum(dim=(0, 2, 3))
+    return entropy + dice_loss(overlap, probability.sum(dim=(0, 2, 3)), fractions.sum(dim=(0, 2, 3)))
+
+
+def dice_loss(overlap: Tensor, given: Tensor, wanted: Tensor) -> Tensor:
+    """1 - mean soft Dice over the foreground classes that are wanted; 0 if none is.
+
+    Args:
+        overlap, given, wanted: (K,) sums over a batch: p y, p and y.
+    """
+    dice = 2 * overlap / (given + wanted + 1e-6)
+    present = wanted > 0
     present[0] = False
     count = present.sum()
-    # An all-background batch has no Dice term.
-    return entropy + torch.where(count > 0, 1 - (dice * present).sum() / count.clamp(min=1), 0.0)
+    return torch.where(count > 0, 1 - (dice * present).sum() / count.clamp(min=1), 0.0)
+
+
+def label_fractions(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Labels (B, H, W) -> (B, K, h, w) float32, the classes' shares of each cell of the grid of `like`.
+
+    Raises:
+        UsageError: the cells do not divide the image.
+    """
+    (images, height, width), (rows, columns) = labels.shape, like.shape[-2:]
+    if height % rows or width % columns:
+        raise UsageError(f"a feature of {rows}x{columns}", allowed=f"sides that divide the image's {height}x{width}")
+    cells = labels.reshape(images, rows, height // rows, columns, width // columns)
+    cells = cells.permute(0, 2, 4, 1, 3).reshape(images, -1, rows, columns)
+    share = torch.full(cells.shape, 1 / cells.shape[1], device=labels.device)
+    return torch.zeros(images, classes, rows, columns, device=labels.device).scatter_add_(1, cells, share)
 
 
 def cosine_distance(student: Tensor, target: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -51,6 +89,11 @@ def distill(logits: Tensor, target: Tensor, temperature: Tensor | float) -> Tens
     given = (logits.float() / temperature).log_softmax(dim=1)
     divergence = (wanted.exp() * (wanted - given)).sum(dim=1).mean()
     return divergence * temperature**2
+
+
+def attention(feature: Tensor, power: int) -> Tensor:
+    """(B, C, h, w) -> (B, h w): channel mean of F^power, of unit length (Zagoruyko & Komodakis 2017)."""
+    return F.normalize(feature.float().pow(power).mean(dim=1).flatten(1), dim=1)
 
 
 class _Reverse(torch.autograd.Function):

@@ -36,9 +36,25 @@ class Tapped(nn.Module):
 
     feature_channels: list[int]  # of the features of `taps`, deepest first
 
+    @property
+    def deployed(self) -> nn.Module:
+        """What is saved and exported."""
+        return self
+
     def taps(self, image: Tensor) -> Taps:
         """(B, C, H, W) -> logits and features of one forward pass."""
         raise NotImplementedError
+
+    def coarse_logits(self, taps: Taps, feature: Tensor) -> Tensor:
+        """Main logits (B, K, h, w) averaged over the cells of `feature`, the pooled penultimate feature."""
+        return pool(taps.logits, feature)
+
+
+def pool(tensor: Tensor, like: Tensor) -> Tensor:
+    """Average over the cells of the height and width of `like`."""
+    if tensor.shape[-2:] == like.shape[-2:]:
+        return tensor
+    return F.adaptive_avg_pool2d(tensor, (like.shape[-2], like.shape[-1]))
 
 
 def resize(tensor: Tensor, like: Tensor) -> Tensor:

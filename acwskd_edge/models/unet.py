@@ -79,6 +79,10 @@ class UNet(Tapped):
             logits = F.interpolate(logits, scale_factor=float(self.stem), mode="bilinear", align_corners=False)
         return Taps(logits, features)
 
+    def coarse_logits(self, taps: Taps, feature: Tensor) -> Tensor:
+        """See `Tapped`: the head of the averaged feature, which for a linear head is the same and far cheaper."""
+        return self.head(feature)
+
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, K, H, W)."""
         return self.taps(image).logits

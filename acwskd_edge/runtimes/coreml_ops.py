@@ -1,4 +1,4 @@
-"""The operations of MIL (Core ML's model intermediate language, iOS 17) that our networks use, in torch.
+"""The operations of MIL (Core ML's model intermediate language, iOS 17) of U-Nets, ours and others', in torch.
 
 Arguments carry MIL's names and defaults. What an operation offers beyond our use raises NotImplementedError, so that
 nothing is ever computed differently from what the program says.
@@ -74,6 +74,50 @@ def _max_pool(
     return F.max_pool2d(_pad(x, pad_type, pad, -torch.inf), list(kernel_sizes), list(strides))
 
 
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: Sequence[int],
+    strides: Sequence[int] = (1, 1),
+    pad_type: str = "valid",
+    pad: Sequence[int] = (0, 0, 0, 0),
+    exclude_padding_from_average: bool = False,
+    ceil_mode: bool = False,
+) -> Tensor:
+    _refuse_if(ceil_mode, "ceil_mode")
+    _refuse_if(exclude_padding_from_average and any(pad), "exclude_padding_from_average")
+    return F.avg_pool2d(_pad(x, pad_type, pad), list(kernel_sizes), list(strides))
+
+
+def _pad_any(x: Tensor, pad: Sequence[int], mode: str = "constant", constant_val: float = 0.0) -> Tensor:
+    """MIL's order is the axes' own, torch's is last axis first."""
+    pairs = [pad[i : i + 2] for i in range(0, len(pad), 2)]
+    while len(pairs) > 2 and not any(pairs[0]):
+        pairs = pairs[1:]  # torch wants only the spatial axes for all modes but constant
+    flat = [amount for pair in reversed(pairs) for amount in pair]
+    return F.pad(x, flat, mode, constant_val if mode == "constant" else None)
+
+
+def _batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    return F.batch_norm(x, mean, variance, gamma, beta, False, 0.0, epsilon)
+
+
+def _instance_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: float = 1e-5) -> Tensor:
+    return F.instance_norm(x, weight=gamma, bias=beta, eps=epsilon)
+
+
+def _upsample_nearest(x: Tensor, scale_factor_height: float = 1, scale_factor_width: float = 1) -> Tensor:
+    whole = float(scale_factor_height).is_integer() and float(scale_factor_width).is_integer()
+    _refuse_if(not whole, f"scale factors {scale_factor_height}, {scale_factor_width}")
+    return x.repeat_interleave(int(scale_factor_height), 2).repeat_interleave(int(scale_factor_width), 3)
+
+
 def _upsample_bilinear(
     x: Tensor,
     scale_factor_height: float = 1,
@@ -133,18 +177,28 @@ def _dequantize(
 
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "add": lambda x, y: x + y,
+    "avg_pool": _avg_pool,
+    "batch_norm": _batch_norm,
     "cast": _cast,
     "clip": _clip,
     "concat": _concat,
     "conv": _conv,
     "conv_transpose": _conv_transpose,
     "dequantize": _dequantize,
+    "instance_norm": _instance_norm,
+    "leaky_relu": lambda x, alpha: F.leaky_relu(x, alpha),
     "max_pool": _max_pool,
     "mul": lambda x, y: x * y,
+    "pad": _pad_any,
+    "prelu": lambda x, alpha: F.prelu(x, alpha),
     "quantize": _quantize,
     "real_div": lambda x, y: x / y,
     "reduce_argmax": _reduce_argmax,
+    "reduce_mean": lambda x, axes, keep_dims=False: x.mean(axes, keep_dims),
     "relu": lambda x: F.relu(x),
+    "sigmoid": torch.sigmoid,
+    "silu": lambda x: F.silu(x),
     "sub": lambda x, y: x - y,
     "upsample_bilinear": _upsample_bilinear,
+    "upsample_nearest_neighbor": _upsample_nearest,
 }

@@ -207,17 +207,19 @@ class Evaluator:
 
 
 class AppleRuntime:
-    """The same through Core ML itself, macOS only. Not run by this project's tests: they have no Mac."""
+    """The same through Core ML itself, macOS only. Not run on hardware: this project's tests have no Mac."""
 
     def __init__(self, path: Path) -> None:
         self.model = coremltools.models.MLModel(str(path))
         description = self.model.get_spec().description
         self.input, self.output = description.input[0].name, description.output[0].name
+        self.takes_image = description.input[0].type.WhichOneof("Type") == "imageType"
         self.dtype = output_dtype(self.output, str(path))
 
     def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """(1, C, h, w) -> float32 logits (1, K, h, w) or uint8 mask (1, h, w)."""
-        answer = self.model.predict({self.input: batch.astype(np.float32)})
+        value = image_of(batch) if self.takes_image else batch.astype(np.float32)
+        answer = self.model.predict({self.input: value})
         return np.asarray(answer[self.output]).astype(self.dtype)
 
 
@@ -230,6 +232,14 @@ def load(path: Path, threads: int) -> Runtime:
     if sys.platform == "darwin":
         return AppleRuntime(path)
     return Evaluator(Program.open(path), threads)
+
+
+def image_of(batch: NDArray[np.generic]) -> Any:
+    """uint8 pixels (1, C, h, w), C 1 or 3 -> the PIL image that coremltools' predict wants for an image input."""
+    from PIL import Image
+
+    pixels = batch[0].transpose(1, 2, 0).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def output_dtype(output: str, source: str) -> type[np.generic]:

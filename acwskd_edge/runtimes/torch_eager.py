@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import UsageError
-from acwskd_edge.models import build_model
-from acwskd_edge.models.unet import UNet
+from acwskd_edge.models import build_model, import_factory, is_factory
 
 
 class TorchRuntime:
@@ -34,11 +35,14 @@ class TorchRuntime:
         return np.asarray(logits.numpy())
 
 
-def load_network(path: Path) -> tuple[UNet, Contract]:
+def load_network(path: Path, factory: str | None = None) -> tuple[nn.Module, Contract]:
     """The network of a .safetensors checkpoint, in eval mode, and the contract.json beside it.
 
+    Args:
+        factory: `package.module:factory` of weights that a user's own network was trained to. The person must name
+            it: code that a file names is never imported.
     Raises:
-        UsageError: no such file, damaged, or weights of another network than it names.
+        UsageError: no such file, damaged, weights of another network than it names, or a factory wanted or not.
         ContractError: contract.json is absent or malformed.
     """
     if not path.is_file():
@@ -52,11 +56,19 @@ def load_network(path: Path) -> tuple[UNet, Contract]:
         raise UsageError(f"{path} is damaged ({error})", hint="copy it again or resume the training") from error
     if name is None:
         raise UsageError(f"{path} does not name its model", allowed='safetensors metadata key "model"')
-    network = build_model(name, contract.channels, contract.classes).eval()
+    if is_factory(name) and factory is None:
+        raise UsageError(
+            f"{path} holds weights of a network of the user's own, {name!r}",
+            hint="name its code yourself if you trust it: --model package.module:factory",
+        )
+    if factory is not None and not is_factory(name):
+        raise UsageError(f"--model {factory} given, but {path} holds weights of {name!r}", hint="leave out --model")
+    build = import_factory(factory) if factory is not None else partial(build_model, name)
+    network = build(contract.channels, contract.classes).eval()
     try:
         network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise UsageError(f"{path} does not hold the weights of {name} ({str(error)[:200]})") from error
+        raise UsageError(f"{path} does not hold the weights of {factory or name} ({str(error)[:200]})") from error
     return network, contract
 
 

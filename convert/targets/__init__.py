@@ -61,7 +61,12 @@ TARGETS: dict[str, Target] = {
                 ("ai_edge_litert", "ai-edge-litert"),
             ),
         ),
-        Target("coreml", ("fp32", "fp16", "int8"), "coreml-program", (("coremltools", "coremltools"),)),
+        Target(
+            "coreml",
+            ("fp32", "fp16", "int8", "w8", "palette6", "palette4"),
+            "coreml-program",
+            (("coremltools", "coremltools"),),
+        ),
     )
 }
 

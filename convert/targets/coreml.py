@@ -1,15 +1,20 @@
 """Core ML: an ML Program for iOS 17 / macOS 14 and later, as a .mlpackage. Needs no Mac.
 
-fp32   float32 throughout.
-fp16   weights and activations in fp16; the raw graph's intensity rule stays float32.
-int8   W8A8 on top of fp16: weights per channel, activations per tensor, both symmetric. The first and the last
-       convolution stay fp16 (the last one reads the int8 result before it): they are few weights, and the image and
-       the logits lose most by 8 bits. coremltools quantises the activations of convolution and max pooling;
-       transposed convolution has int8 weights and computes in fp16.
+fp32      float32 throughout.
+fp16      weights and activations in fp16; the raw graph's intensity rule stays float32.
+w8        fp16 with int8 weights, symmetric, per channel; they are unpacked when the model loads or runs.
+palette6  fp16 whose every weight is one of 64 values per layer, found by k-means; 6 bits each in the file.
+palette4  the same with 16 values and 4 bits.
+int8      W8A8: the weights of w8, and symmetric int8 activations per tensor. coremltools quantises the activations of
+          convolution and max pooling; transposed convolution has int8 weights and computes in fp16.
 
-Input `image` float32 (1, C, h, w); output `logits` float32 (1, K, h, w), or for io raw `mask` int32 (1, h, w), since
-Core ML has no uint8 output (and of equal logits it may take either). The contract lies in the package's user-defined
-metadata under `CONTRACT_KEY`. Equal jobs give equal bytes.
+Under fp16 the first and the last convolution keep fp16 weights (in int8 the last one reads the int8 result before
+it): they are few weights, and the image and the logits lose most by 8 bits.
+
+Input `image` float32 (1, C, h, w), or for io raw, where the contract's pixels are uint8 with one or three channels, an
+image (grey or RGB), so that an app hands over a CVPixelBuffer of the network's size; output `logits` float32
+(1, K, h, w), or for io raw `mask` int32 (1, h, w), since Core ML has no uint8 output (and of equal logits it may take
+either). The contract lies in the package's user-defined metadata under `CONTRACT_KEY`. Equal jobs give equal bytes.
 """
 
 from __future__ import annotations
@@ -31,21 +36,28 @@ from numpy.typing import NDArray
 
 from acwskd_edge.errors import MissingDependency, RefusedError, UsageError
 from acwskd_edge.preprocess import normalise
-from acwskd_edge.runtimes.coreml_program import Program, quiet_import
+from acwskd_edge.runtimes.coreml_program import Program, Step, quiet_import
 from convert.export import Job
+from convert.layers import Node, left_out
 
 with quiet_import():
     import coremltools as ct
     import tqdm
     from coremltools.optimize.coreml import (
         OpLinearQuantizerConfig,
+        OpPalettizerConfig,
         OptimizationConfig,
         linear_quantize_activations,
         linear_quantize_weights,
+        palettize_weights,
     )
 
 CONTRACT_KEY = "acwskd_edge.contract"
 INPUT = "image"
+PALETTES = {"palette6": 6, "palette4": 4}  # bits a weight
+IMAGES = {1: ct.colorlayout.GRAYSCALE, 3: ct.colorlayout.RGB}  # channels -> what a CVPixelBuffer is read as
+CONVOLUTIONS = ("conv", "conv_transpose")
+QUANTISED = (*CONVOLUTIONS, "max_pool")  # what int8 touches
 INTENSITY_OPS = ("clip", "sub", "mul", "real_div")  # of RawGraph; a network has none of them
 
 Ranges = dict[str, dict[str, float]]  # tensor name -> rmin, rmax
@@ -57,13 +69,15 @@ def emit(job: Job) -> Path:
     Raises:
         UsageError: int8 without calibration images.
         RefusedError: int8 of a network whose activations do not fit in fp16.
-        MissingDependency: a coremltools whose calibration cannot be given our statistics.
+        MissingDependency: a coremltools whose calibration cannot be given our statistics, or a palette without
+            scikit-learn.
     """
     path = job.folder / f"{job.stem}.mlpackage"
     with quiet():
-        model = to_program(job)
-        if job.precision == "int8":
-            model = quantise(model, job)
+        if job.precision in ("fp32", "fp16"):
+            model = to_program(job)
+        else:
+            model = compress(job.once("coreml", lambda: to_program(job)), job)
     describe(model, job)
     model.save(str(path))
     make_reproducible(path)
@@ -71,7 +85,7 @@ def emit(job: Job) -> Path:
 
 
 def to_program(job: Job) -> Any:
-    """The job's graph as a coremltools MLModel, float32 or fp16 (int8 starts from fp16)."""
+    """The job's graph as a coremltools MLModel, float32 or fp16 (all others start from fp16)."""
     name, dtype = ("mask", np.int32) if job.io == "raw" else ("logits", np.float32)
     precision = ct.precision.FLOAT32
     if job.precision != "fp32":
@@ -81,7 +95,7 @@ def to_program(job: Job) -> Any:
     return ct.convert(
         traced,
         convert_to="mlprogram",
-        inputs=[ct.TensorType(name=INPUT, shape=job.shape, dtype=np.float32)],
+        inputs=[input_type(job)],
         outputs=[ct.TensorType(name=name, dtype=dtype)],
         compute_precision=precision,
         minimum_deployment_target=ct.target.iOS17,
@@ -89,22 +103,51 @@ def to_program(job: Job) -> Any:
     )
 
 
-def quantise(model: Any, job: Job) -> Any:
-    """fp16 MLModel -> W8A8 MLModel, activations calibrated on `job.calibration`."""
+def input_type(job: Job) -> Any:
+    """What the package takes: an image where its pixels are one, else a float32 array."""
+    if job.io == "raw" and job.contract.pixel == "uint8" and job.contract.channels in IMAGES:
+        return ct.ImageType(name=INPUT, shape=job.shape, color_layout=IMAGES[job.contract.channels])
+    return ct.TensorType(name=INPUT, shape=job.shape, dtype=np.float32)
+
+
+def compress(model: Any, job: Job) -> Any:
+    """fp16 MLModel -> one of the job's precision; first and last convolution and what `keep` names as they were."""
+    program = job.once("coreml program", lambda: Program(model, job.stem))
+    outputs = left_out(list(map(to_node, program.steps)), job.layers if job.keep else [], job.keep)
+    kept = {step.name: None for step in program.steps if step.kind in QUANTISED and step.output in outputs}
+    if bits := PALETTES.get(job.precision):
+        palette = OpPalettizerConfig(mode="kmeans", nbits=bits, weight_threshold=0)
+        try:
+            return palettize_weights(model, OptimizationConfig(palette, op_name_configs=kept))
+        except ModuleNotFoundError as error:
+            raise MissingDependency(
+                f"{job.precision} for Core ML needs scikit-learn up to 1.5.1", hint="pip install scikit-learn==1.5.1"
+            ) from error
+    if job.precision == "int8":
+        model = quantise_activations(model, program, kept, job)
+    weights = OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0
+    )
+    return linear_quantize_weights(model, OptimizationConfig(weights, op_name_configs=kept))
+
+
+def to_node(step: Step) -> Node:
+    """A step of the fp16 program as `left_out` reads it."""
+    weight = tuple(step.arguments["weight"].shape) if step.kind in CONVOLUTIONS else None
+    return Node(step.output, step.reads, weight)
+
+
+def quantise_activations(model: Any, program: Program, kept: dict[str, None], job: Job) -> Any:
+    """fp16 MLModel -> the same with int8 activations but for `kept`, calibrated on `job.calibration`."""
     if not job.calibration:
         raise UsageError("int8 for Core ML without calibration images", hint="give the training split to convert")
-    program = Program(model, job.stem)
-    convolutions = [step.name for step in program.steps if step.kind == "conv"]
-    kept = {convolutions[0]: None, convolutions[-1]: None}
-    activations = OptimizationConfig(OpLinearQuantizerConfig(mode="linear_symmetric"), op_name_configs=kept)
-    weights = OptimizationConfig(
-        OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", granularity="per_channel", weight_threshold=0),
-        op_name_configs=kept,
+    ranges = job.once(
+        "coreml ranges",
+        lambda: activation_ranges(program, [network_input(pixels, job) for pixels in job.calibration]),
     )
-    samples = [network_input(pixels, job) for pixels in job.calibration]
-    with calibrated_by(activation_ranges(program, samples)):
-        quantised = linear_quantize_activations(model, activations, [])
-    return linear_quantize_weights(quantised, weights)
+    activations = OptimizationConfig(OpLinearQuantizerConfig(mode="linear_symmetric"), op_name_configs=kept)
+    with calibrated_by(ranges):
+        return linear_quantize_activations(model, activations, [])
 
 
 def network_input(pixels: NDArray[np.generic], job: Job) -> NDArray[np.float32]:

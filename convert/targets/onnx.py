@@ -5,11 +5,12 @@ Input `image` is float32 (tensor) or the contract's own pixel dtype (raw: uint8 
     fp32  as traced, batch norm folded.
     fp16  network in float16 between two casts; the intensity rule in front and the argmax behind stay float32.
     int8  QDQ: int8 weights per channel, symmetric; uint8 activations, what ONNX Runtime's CPU kernels are made for.
-          First and last convolution, and all that surrounds the network, stay float32.
+          First and last convolution, the layers in `keep`, and all that surrounds the network, stay float32.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -31,6 +32,7 @@ from acwskd_edge.errors import RefusedError
 from acwskd_edge.files import write_atomic
 from acwskd_edge.preprocess import normalise
 from convert.export import Job
+from convert.layers import Node, left_out
 
 OPSET = 20
 CONTRACT_KEY = "acwskd_edge.contract"
@@ -48,7 +50,7 @@ def emit(job: Job) -> Path:
     """
     if job.precision == "int8" and not job.calibration:
         raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
-    model = _trace(job)
+    model = copy.deepcopy(job.once("onnx", lambda: _trace(job)))
     if job.precision == "fp16":
         _to_half(model.graph)
     elif job.precision == "int8":
@@ -145,11 +147,15 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _quantise(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
-    """Static QDQ quantisation on the calibration images (min and max)."""
-    convolutions = [node.name for node in model.graph.node if node.op_type in WEIGHTED]
+    """Static QDQ quantisation on the calibration images (min and max), whose ranges jobs share."""
+    nodes = model.graph.node
+    kept = left_out(_nodes(model.graph), job.layers if job.keep else [], job.keep)
+    ranges = job.shared.get("onnx ranges")
     add_pre_process_metadata(model)  # folded and simplified already: nothing left for onnxruntime's own pass
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
+        path, cache = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
+        if ranges is not None:
+            cache.write_text(ranges)
         quantize_static(
             model,
             path,
@@ -159,10 +165,21 @@ def _quantise(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[convolutions[0], convolutions[-1]],
+            nodes_to_exclude=[one.name for one in nodes if one.op_type != "Relu" and one.output[0] in kept],
             extra_options={"WeightSymmetric": True},
+            calibration_cache_path=cache,
         )
+        job.once("onnx ranges", cache.read_text)
         return onnx.load(path)
+
+
+def _nodes(graph: onnx.GraphProto) -> list[Node]:
+    """The graph as `left_out` reads it."""
+    shapes = {one.name: tuple(one.dims) for one in graph.initializer}
+    return [
+        Node(one.output[0], tuple(one.input), shapes[one.input[1]] if one.op_type in WEIGHTED else None)
+        for one in graph.node
+    ]
 
 
 def _clean(model: onnx.ModelProto, contract: Contract) -> None:

@@ -4,12 +4,13 @@ Input `image` is float32 normalised (tensor); for io raw it is uint8 pixels, or 
 int16. Output `logits` is float32 (1, h, w, K), or `mask` uint8 (1, h, w). Precisions:
     fp32  batch norm and ReLU folded into the convolutions.
     fp16  float16 weights, which XNNPACK unpacks once when it loads; half the file.
-    int8  int8 weights per channel and int8 activations; first and last convolution, and all that surrounds the
-          network (input, output, intensity rule, argmax), stay float32.
+    int8  int8 weights per channel and int8 activations; first and last convolution, the layers in `keep`, and all that
+          surrounds the network (input, output, intensity rule, argmax), stay float32.
 """
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from acwskd_edge.files import write_atomic
 from acwskd_edge.preprocess import normalise
 from acwskd_edge.quiet import quiet_output
 from convert.export import Job, RawGraph
+from convert.layers import Node, left_out
 
 CONTRACT_KEY = "acwskd_edge.contract"
 Op = qtyping.TFLOperationName
@@ -56,7 +58,7 @@ def emit(job: Job) -> Path:
     if job.precision == "int8" and not job.calibration:
         raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
     with _quiet():
-        model = _trace(job)
+        model = _read(job.once("tflite", lambda: _pack(_trace(job))))
         if job.precision == "fp16":
             model = _to_half(model)
         elif job.precision == "int8":
@@ -141,7 +143,7 @@ class _ChannelsLast(nn.Module):
         raw = self.wrapped
         if not isinstance(raw, RawGraph):
             return raw(image).permute(0, 2, 3, 1)
-        return raw.network(raw.normalise(image)).permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
+        return raw.tail(raw.network(raw.normalise(image)).permute(0, 2, 3, 1), -1)
 
 
 def _input_dtype(job: Job) -> torch.dtype:
@@ -157,7 +159,7 @@ def _trace(job: Job) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         litert_torch.convert(_ChannelsLast(job.graph).eval(), (sample,)).export(str(path))
-        model = flatbuffer_utils.read_model_from_bytearray(bytearray(path.read_bytes()))
+        model = _read(path.read_bytes())
     if "TRANSPOSE" in _op_names(model):
         raise RefusedError("TFLite graph with a TRANSPOSE operator", allowed="the operators of acwskd_edge/models")
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
@@ -175,13 +177,16 @@ def _op_names(model: Any) -> list[str]:
     return [codes[op.opcodeIndex] for op in model.subgraphs[0].operators]
 
 
-def _convolutions(model: Any) -> list[str]:
-    """Names of what the convolutions produce, in order of execution."""
-    graph = model.subgraphs[0]
+def _nodes(model: Any) -> list[Node]:
+    """The graph as `left_out` reads it."""
+    tensors = model.subgraphs[0].tensors
     return [
-        graph.tensors[op.outputs[0]].name.decode()
-        for op, name in zip(graph.operators, _op_names(model), strict=True)
-        if name in CONVOLUTIONS
+        Node(
+            tensors[op.outputs[0]].name.decode(),
+            tuple(tensors[index].name.decode() for index in op.inputs if index >= 0),
+            tuple(tensors[op.inputs[1]].shape) if name in CONVOLUTIONS else None,
+        )
+        for op, name in zip(model.subgraphs[0].operators, _op_names(model), strict=True)
     ]
 
 
@@ -200,7 +205,8 @@ def _to_half(model: Any) -> Any:
     )
     for op in WEIGHTED:
         recipe.add_quantization_config(".*", op, config, AlgorithmName.FLOAT_CASTING)
-    _keep_float(recipe, _convolutions(model)[0])  # in a raw graph it has absorbed 1/std: too small for float16
+    first = next(node for node in _nodes(model) if node.weight is not None)
+    _keep_float(recipe, first.output)  # in a raw graph it has absorbed 1/std: too small for float16
     return _apply(_pack(model), recipe, {})
 
 
@@ -219,13 +225,18 @@ def _quantise(model: Any, job: Job) -> Any:
     recipe = recipe_manager.RecipeManager()
     for op in QUANTISED:
         recipe.add_static_config(".*", op, activation_num_bits=8, weight_num_bits=8)
-    for convolution in (_convolutions(model)[0], _convolutions(model)[-1]):
-        _keep_float(recipe, convolution)
     content = _pack(model)
-    tool = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    feeds = [{"image": _feed(pixels, job)} for pixels in job.calibration]
-    tool.calibrate({model.signatureDefs[0].signatureKey.decode(): feeds}, recipe)
-    return _apply(content, recipe, tool.get_model_qsvs())
+
+    def ranges() -> dict[str, Any]:
+        tool = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        feeds = [{"image": _feed(pixels, job)} for pixels in job.calibration]
+        tool.calibrate({model.signatureDefs[0].signatureKey.decode(): feeds}, recipe)
+        return tool.get_model_qsvs()
+
+    seen = job.once("tflite ranges", ranges)
+    for output in sorted(left_out(_nodes(model), job.layers if job.keep else [], job.keep)):
+        _keep_float(recipe, output)
+    return _apply(content, recipe, copy.deepcopy(seen))
 
 
 def _apply(content: bytes, recipe: recipe_manager.RecipeManager, ranges: dict[str, Any]) -> Any:
@@ -233,7 +244,12 @@ def _apply(content: bytes, recipe: recipe_manager.RecipeManager, ranges: dict[st
     tool = quantizer.Quantizer(content, recipe.get_quantization_recipe())
     with mock.patch.object(uniform_quantize_tensor, "uniform_quantize", _uniform_quantize):
         result = tool.quantize(ranges)
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
+    return _read(result.quantized_model)
+
+
+def _read(content: bytes) -> Any:
+    """File -> ModelT."""
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
 def _uniform_quantize(values: NDArray[Any], params: Any, is_blockwise_quant: bool = False) -> NDArray[Any]:

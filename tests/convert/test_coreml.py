@@ -99,6 +99,11 @@ def compare(path: Path, name: str) -> tuple[float, float]:
         ("unet8", "fp32", 1e-3, 0.9999),
         ("s2d16", "fp32", 1e-3, 0.9999),
         ("unet8", "fp16", 0.03, 0.999),
+        ("unet8", "w8", 0.15, 0.997),
+        pytest.param("s2d16", "w8", 0.15, 0.997, marks=pytest.mark.slow),
+        ("unet8", "palette6", 1.0, 0.98),
+        pytest.param("s2d16", "palette6", 1.0, 0.98, marks=pytest.mark.slow),
+        pytest.param("unet8", "palette4", 4.0, 0.9, marks=pytest.mark.slow),
         pytest.param("s2d16", "fp16", 0.03, 0.999, marks=pytest.mark.slow),
         pytest.param("unet8", "int8", 0.3, 0.995, marks=pytest.mark.slow),
         pytest.param("s2d16", "int8", 0.3, 0.995, marks=pytest.mark.slow),
@@ -144,15 +149,43 @@ def test_int8_keeps_the_ends_of_the_network_in_floating_point(tmp_path):
 
 
 @pytest.mark.slow
-def test_int8_is_about_a_quarter_of_fp32(tmp_path):
-    size = {
-        precision: (emit(job(tmp_path, precision=precision)) / "Data/com.apple.CoreML/weights/weight.bin")
-        .stat()
-        .st_size
-        for precision in ("fp32", "fp16", "int8")
-    }
-    assert size["fp16"] == pytest.approx(size["fp32"] / 2, rel=0.02)
-    assert size["int8"] == pytest.approx(size["fp32"] / 4, rel=0.05)
+@pytest.mark.parametrize(
+    ("precision", "bits", "slack"),
+    [("fp16", 16, 0.02), ("int8", 8, 0.05), ("w8", 8, 0.05), ("palette6", 6, 0.1), ("palette4", 4, 0.1)],
+)
+def test_weights_take_as_many_bits_as_the_precision_says(tmp_path, precision, bits, slack):
+    def size(name):
+        return (emit(job(tmp_path, precision=name)) / "Data/com.apple.CoreML/weights/weight.bin").stat().st_size
+
+    assert size(precision) == pytest.approx(size("fp32") * bits / 32, rel=slack)
+
+
+@pytest.mark.parametrize(
+    ("precision", "unpacks"), [("w8", "constexpr_affine_dequantize"), ("palette6", "constexpr_lut_to_dense")]
+)
+def test_all_weights_but_those_of_the_ends_are_compressed(tmp_path, precision, unpacks):
+    spec = coreml.ct.utils.load_spec(str(emit(job(tmp_path, precision=precision, calibration=[]))))
+    block = spec.mlProgram.functions["main"].block_specializations["CoreML7"]
+    names = {op.outputs[0].name for op in block.operations if op.type == unpacks}
+    weighted = [op for op in block.operations if op.type in ("conv", "conv_transpose")]
+    compressed = [op.inputs["weight"].arguments[0].name in names for op in weighted]
+    assert compressed == [False] + [True] * (len(weighted) - 2) + [False]
+
+
+@pytest.mark.parametrize(("channels", "space"), [(1, "GRAYSCALE"), (3, "RGB")])
+def test_raw_takes_a_picture_where_pixels_are_one(tmp_path, channels, space):
+    intensity = Intensity(0.0, 255.0, (101.3,) * channels, (51.7,) * channels)
+    contract = replace(CONTRACT, channels=channels, pixel="uint8", intensity=intensity)
+    network = torch.nn.Conv2d(channels, CLASSES, 3, padding=1).eval()
+    path = emit(job(tmp_path, io="raw", network=network, contract=contract))
+    kind = coreml.ct.utils.load_spec(str(path)).description.input[0].type
+    assert kind.WhichOneof("Type") == "imageType"
+    assert kind.imageType.ColorSpace.Name(kind.imageType.colorSpace) == space
+    assert (kind.imageType.height, kind.imageType.width) == (SIZE, SIZE)
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, channels), np.uint8)
+    with torch.no_grad():
+        expected = mask_of(network(torch.from_numpy(normalise(pixels, contract))).numpy())
+    np.testing.assert_array_equal(load(path, 1)(pixels.transpose(2, 0, 1)[None]), expected)
 
 
 def test_contract_and_description_travel_with_the_package(tmp_path):
@@ -213,6 +246,12 @@ def test_ranges_span_all_samples_and_are_shared_around_a_concatenation(tmp_path)
     assert all(ranges[name] == ranges[concat.output] for name in concat.reads)
     dead = activation_ranges(program, [np.zeros_like(samples[0])])
     assert all(known["rmax"] > 0 for known in dead.values())
+
+
+def test_a_palette_without_scikit_learn_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    with pytest.raises(MissingDependency, match=r"palette6.*pip install scikit-learn==1\.5\.1"):
+        emit(job(tmp_path, precision="palette6"))
 
 
 def test_a_coremltools_without_the_private_function_is_named(monkeypatch):

@@ -19,6 +19,7 @@ class DataSetContract:
             assert case.label.dtype == np.uint8
             assert set(np.unique(case.label)) <= {label.id for label in data.labels}
             limits = np.iinfo(data.pixel)
+            assert case.image.shape[3:] == (() if data.channels == 1 else (data.channels,))
             assert limits.min <= case.image.min() <= case.image.max() <= limits.max
 
     def test_every_case_has_one_split_and_no_patient_two(self, data: DataSet) -> None:
@@ -36,6 +37,10 @@ class DataSetContract:
         assert np.array_equal(first.image, second.image)
         assert first.spacing == second.spacing
         assert split_hash(data) == split_hash(data)
+
+    def test_the_window_has_one_mean_and_one_std_per_channel(self, data: DataSet) -> None:
+        assert len(data.intensity.mean) == len(data.intensity.std) == data.channels
+        assert data.intensity.low < data.intensity.high
 
     def test_spacing_agrees_with_the_affine(self, data: DataSet) -> None:
         case = data.load(data.ids()[0])

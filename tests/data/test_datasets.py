@@ -5,8 +5,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import write_flare
 from dataset_contract import DataSetContract
+from disk import write_flare
 from spoil import damage
 
 from acwskd_edge.data import DataSet, cases_in, open_data
@@ -50,6 +50,10 @@ class TestAcdc(DataSetContract):
         assert cases_in(data, "val") == ["patient003_frame01", "patient003_frame12"]
         assert cases_in(data, "test") == ["patient004_frame01", "patient004_frame12"]
 
+    def test_a_patient_who_repeats_a_test_patients_images_is_left_out(self, acdc_folder: Path) -> None:
+        (acdc_folder / "patient006_frame01.h5").rename(acdc_folder / "patient076_frame01.h5")
+        assert open_data(f"acdc:{acdc_folder}").ids()[-1] == "patient006_frame12"
+
 
 @pytest.mark.parametrize(
     ("how", "says"),
@@ -79,7 +83,7 @@ def test_a_spoilt_h5_is_one_clear_line(acdc_folder: Path) -> None:
         open_data(f"acdc:{acdc_folder}").load("patient001_frame01")
 
 
-@pytest.mark.parametrize("kind", ["flare22", "acdc"])
+@pytest.mark.parametrize("kind", ["flare22", "acdc", "synapse", "synapse-cascade", "m2caiseg", "folder"])
 def test_a_missing_or_empty_folder_is_one_clear_line(tmp_path: Path, kind: str) -> None:
     for where in (tmp_path / "absent", tmp_path):
         with pytest.raises(DataError, match=r"next: |allowed: "):

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acwskd_edge.distill.losses import cosine_distance, distill, reverse_gradient, segmentation_loss
+from acwskd_edge.distill.losses import (
+    cosine_distance,
+    distill,
+    fraction_loss,
+    label_fractions,
+    reverse_gradient,
+    segmentation_loss,
+)
+from acwskd_edge.errors import UsageError
 
 
 def test_a_perfect_segmentation_costs_nothing() -> None:
@@ -19,6 +27,20 @@ def test_an_all_background_batch_is_defined() -> None:
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def test_fractions_are_the_shares_of_a_cells_area() -> None:
+    labels = torch.tensor([[[0, 0, 2, 2], [0, 1, 2, 2]]])
+    shares = label_fractions(labels, 3, torch.zeros(1, 1, 1, 2))
+    assert shares[0, :, 0].T.tolist() == [[0.75, 0.25, 0.0], [0.0, 0.0, 1.0]]
+    with pytest.raises(UsageError, match="a feature of 1x3; allowed: sides that divide the image's 2x4"):
+        label_fractions(labels, 3, torch.zeros(1, 1, 1, 3))
+
+
+def test_the_loss_of_fractions_is_the_segmentation_loss_where_cells_are_pixels() -> None:
+    labels, logits = torch.randint(0, 3, (2, 4, 4)), torch.randn(2, 3, 4, 4)
+    fractions = label_fractions(labels, 3, logits)
+    assert float(fraction_loss(logits, fractions)) == pytest.approx(float(segmentation_loss(logits, labels)), rel=1e-5)
 
 
 def test_distilling_from_oneself_costs_nothing_and_never_reaches_the_target() -> None:

@@ -5,7 +5,7 @@ import torch
 from objective_contract import CLASSES, ObjectiveContract, batch
 
 from acwskd_edge.distill import build_objective
-from acwskd_edge.distill.acw_skd import AcwSkd, AcwSkdSettings, cosine_rise
+from acwskd_edge.distill.acw_skd import AcwSkd, AcwSkdSettings, coarse_dice, cosine_rise
 from acwskd_edge.errors import ContractError, UsageError
 from acwskd_edge.models import build_model
 
@@ -21,6 +21,11 @@ class TestAcwSkd(ObjectiveContract):
 class TestAcwSkdMapForm(ObjectiveContract):
     name = "acw_skd"
     settings = {"form": "map"}  # noqa: RUF012
+
+
+class TestAcwSkdPreviousBatch(ObjectiveContract):
+    name = "acw_skd"
+    settings = {"stage": "previous"}  # noqa: RUF012
 
 
 def objective(**settings: object) -> tuple[torch.nn.Module, AcwSkd]:
@@ -87,16 +92,38 @@ def test_class_vectors_are_the_masked_means() -> None:
     feature = torch.randn(2, 16, 8, 8)
     coarse = torch.zeros(2, CLASSES, 8, 8)
     coarse[:, 0], coarse[:, 1, :4], coarse[:, 0, :4] = 1, 1, 0
-    vectors, area = built.class_wise(built.pool(feature, coarse), coarse)
+    vectors = built.class_wise(feature, coarse)
     assert torch.allclose(vectors[:, 1], feature[:, :, :4].mean(dim=(2, 3)), atol=1e-4)
-    assert area[0].tolist() == [0.5, 0.5, 0.0, 0.0]
+    assert not vectors[:, 2:].any()
 
 
 def test_absent_classes_and_background_are_left_out() -> None:
     _, built = objective()
+    # 2 is in the truth but not found, 3 is found but not in the truth.
+    truth = torch.tensor([0.25, 0.25, 0.5, 0.0]).reshape(1, CLASSES, 1, 1)
+    coarse = torch.tensor([0.4, 0.3, 0.0, 0.3]).reshape(1, CLASSES, 1, 1)
+    assert built.present(truth, coarse).tolist() == [[False, True, False, False]]
+
+
+def test_the_previous_batch_teaches_its_repeated_half_what_was_built_then() -> None:
+    network, built = objective(**{**ALONE, "adversarial": 1.0, "ramp_end": 0.0, "stage": "previous"})
+    _, first = built(network, *batch(), 1.0)
+    assert float(first["adversarial"]) == 0  # nothing to repeat yet
+    assert built.repeat is not None
+    built.repeat.get_buffer("logits").zero_()
+    loss, terms = built(network, *batch(1), 1.0)
+    loss.backward()
+    assert float(terms["adversarial"]) > 0
+    assert built.head.weight.grad is None
+
+
+def test_dice_of_the_student_and_its_objective_are_logged_side_by_side() -> None:
     labels = torch.tensor([[[0, 1], [2, 2]]])
-    area = torch.tensor([[0.4, 0.3, 0.0, 0.3]])  # 2 is in the truth but not found, 3 is found but not in the truth
-    assert built.present(labels, area).tolist() == [[False, True, False, False]]
+    logits = torch.nn.functional.one_hot(torch.tensor([[[0, 1], [2, 0]]]), CLASSES).permute(0, 3, 1, 2).float()
+    assert float(coarse_dice(logits, labels)) == pytest.approx((1 + 2 / 3) / 2)
+    network, built = objective()
+    _, terms = built(network, *batch(), 1.0)
+    assert {"health/dice_main", "health/dice_objective", "health/norm_feature", "reversal"} <= terms.keys()
 
 
 def test_temperature_stays_in_its_range() -> None:
@@ -111,6 +138,8 @@ def test_temperature_stays_in_its_range() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(UsageError, match="allowed: vector, map"):
         AcwSkdSettings(form="tensor")
+    with pytest.raises(UsageError, match="allowed: depth, previous"):
+        AcwSkdSettings(stage="next")
     with pytest.raises(UsageError, match="0 < t_min < t_max"):
         AcwSkdSettings(t_min=4, t_max=1)
     with pytest.raises(ContractError, match="has no setting gamma; allowed: adversarial"):

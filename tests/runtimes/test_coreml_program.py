@@ -81,6 +81,40 @@ CASES = {
         ),
         lambda x: F.max_pool2d(x - 99, 3, 1, 1),
     ),
+    "avg_pool, padding counts": (
+        lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], pad_type="custom", pad=[1, 1, 1, 1], name="y"),
+        lambda x: F.avg_pool2d(x, 3, 1, 1),
+    ),
+    "pad with zeros, top and left": (
+        lambda x: mb.pad(x=x, pad=[0, 0, 0, 0, 1, 0, 2, 0], mode="constant", constant_val=np.float32(0), name="y"),
+        lambda x: F.pad(x, (2, 0, 1, 0)),
+    ),
+    "pad by the edge": (
+        lambda x: mb.pad(x=x, pad=[0, 1, 2, 0], mode="replicate", name="y"),
+        lambda x: F.pad(x, (2, 0, 0, 1), mode="replicate"),
+    ),
+    "batch_norm": (
+        lambda x: mb.batch_norm(
+            x=x, mean=BIAS[:4], variance=BIAS[1:5], gamma=BIAS[2:], beta=BIAS[:4], epsilon=np.float32(1e-3), name="y"
+        ),
+        lambda x: F.batch_norm(x, t(BIAS[:4]), t(BIAS[1:5]), t(BIAS[2:]), t(BIAS[:4]), eps=1e-3),
+    ),
+    "instance_norm": (
+        lambda x: mb.instance_norm(x=x, gamma=BIAS[:4], beta=BIAS[1:5], epsilon=np.float32(1e-3), name="y"),
+        lambda x: F.instance_norm(x, weight=t(BIAS[:4]), bias=t(BIAS[1:5]), eps=1e-3),
+    ),
+    "leaky_relu": (lambda x: mb.leaky_relu(x=x, alpha=np.float32(0.1), name="y"), lambda x: F.leaky_relu(x, 0.1)),
+    "prelu": (lambda x: mb.prelu(x=x, alpha=BIAS[:4], name="y"), lambda x: F.prelu(x, t(BIAS[:4]))),
+    "sigmoid": (lambda x: mb.sigmoid(x=x, name="y"), torch.sigmoid),
+    "silu": (lambda x: mb.silu(x=x, name="y"), F.silu),
+    "reduce_mean": (
+        lambda x: mb.reduce_mean(x=x, axes=[2, 3], keep_dims=True, name="y"),
+        lambda x: x.mean((2, 3), keepdim=True),
+    ),
+    "upsample_nearest_neighbor": (
+        lambda x: mb.upsample_nearest_neighbor(x=x, scale_factor_height=2, scale_factor_width=3, name="y"),
+        lambda x: F.interpolate(x, (12, 24), mode="nearest"),
+    ),
     "upsample_bilinear": (
         lambda x: mb.upsample_bilinear(
             x=x, scale_factor_height=2.0, scale_factor_width=3.0, align_corners=False, name="y"
@@ -157,17 +191,35 @@ def test_fp16_rounds_every_operation_not_only_the_last():
     assert run(build, x).item() == 0.0  # 2049 does not exist in fp16
 
 
-def test_compressed_weights_are_decompressed():
-    weight = RNG.normal(0, 1, (8, 4, 3, 3)).astype(np.float32)
-    model = package(lambda x: mb.conv(x=x, weight=weight, pad_type="valid", name="y"))
-    config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=0)
+WEIGHT = RNG.normal(0, 1, (8, 4, 3, 3)).astype(np.float32)
+SCALE = np.abs(WEIGHT).max(axis=(1, 2, 3), keepdims=True) / 127
+NEAREST = np.linspace(WEIGHT.min(), WEIGHT.max(), 16)  # what a palette of mode uniform holds
+COMPRESSIONS = {
+    "constexpr_affine_dequantize": (
+        cto.linear_quantize_weights,
+        cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=0),
+        np.round(WEIGHT / SCALE) * SCALE,
+    ),
+    "constexpr_lut_to_dense": (
+        cto.palettize_weights,
+        cto.OpPalettizerConfig(mode="uniform", nbits=4, weight_threshold=0),
+        NEAREST[np.abs(WEIGHT[..., None] - NEAREST).argmin(-1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_compressed_weights_are_decompressed(kind):
+    compress, config, expected = COMPRESSIONS[kind]
+    model = package(lambda x: mb.conv(x=x, weight=WEIGHT, pad_type="valid", name="y"))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Implicitly cleaning up", ResourceWarning)
-        got = Program(cto.linear_quantize_weights(model, cto.OptimizationConfig(config)), "w8").run({"x": X})
-    scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
-    rounded = (np.round(weight / scale) * scale).astype(np.float32)
-    np.testing.assert_allclose(got, F.conv2d(t(X), t(rounded)).numpy(), rtol=1e-5, atol=1e-5)
-    assert np.abs(got - F.conv2d(t(X), t(weight)).numpy()).max() > 1e-3
+        smaller = compress(model, cto.OptimizationConfig(config))
+    block = smaller.get_spec().mlProgram.functions["main"].block_specializations["CoreML7"]
+    assert kind in [op.type for op in block.operations]
+    got = Program(smaller, "small").run({"x": X})
+    np.testing.assert_allclose(got, F.conv2d(t(X), t(expected.astype(np.float32))).numpy(), rtol=1e-4, atol=1e-4)
+    assert np.abs(got - F.conv2d(t(X), t(WEIGHT)).numpy()).max() > 1e-3
 
 
 def test_unknown_operation_is_refused_at_load():
@@ -234,20 +286,32 @@ def test_unreadable_packages_are_refused(tmp_path: Path):
         load(tmp_path / "cut.mlpackage", 1)
 
 
-def test_macos_predicts_through_core_ml(monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", ["multiArrayType", "imageType"])
+def test_macos_predicts_through_core_ml(monkeypatch, tmp_path, kind):
     """The wiring only: Core ML itself is played by a stand-in."""
+    pixels = RNG.integers(0, 256, (1, 3, 6, 8)).astype(np.uint8)
 
     class StandIn:
         def __init__(self, path):
-            ends = SimpleNamespace(input=[SimpleNamespace(name="image")], output=[SimpleNamespace(name="mask")])
+            image = SimpleNamespace(name="image", type=SimpleNamespace(WhichOneof=lambda _: kind))
+            ends = SimpleNamespace(input=[image], output=[SimpleNamespace(name="mask")])
             self.get_spec = lambda: SimpleNamespace(description=ends)
 
         def predict(self, inputs):
+            if kind == "imageType":
+                assert inputs["image"].mode == "RGB"
+                assert inputs["image"].size == (8, 6)  # width, height
+                return {"mask": np.asarray(inputs["image"]).argmax(2)[None].astype(np.int32)}
             assert inputs["image"].dtype == np.float32
             return {"mask": inputs["image"].argmax(1).astype(np.int32)}
 
     monkeypatch.setattr(coreml_program, "sys", SimpleNamespace(platform="darwin"))
     monkeypatch.setattr(coreml_program.coremltools.models, "MLModel", StandIn)
-    mask = load(tmp_path, 1)(X.astype(np.int16))
+    mask = load(tmp_path, 1)(pixels)
     assert mask.dtype == np.uint8
-    assert mask.shape == (1, 6, 8)
+    np.testing.assert_array_equal(mask, pixels.argmax(1))
+
+
+def test_one_channel_is_a_grey_picture():
+    picture = coreml_program.image_of(np.full((1, 1, 6, 8), 7, np.uint8))
+    assert (picture.mode, picture.size, picture.getpixel((0, 0))) == ("L", (8, 6), 7)

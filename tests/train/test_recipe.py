@@ -7,6 +7,7 @@ import pytest
 from acwskd_edge.distill import build_objective
 from acwskd_edge.errors import ContractError
 from acwskd_edge.models import MODELS, build_model
+from train.__main__ import parse_set
 from train.recipe import Recipe, load_recipe, shipped
 
 
@@ -32,6 +33,8 @@ def test_overrides_reach_inside() -> None:
         ({"steps": 0}, "allowed: 1 or more"),
         ({"size": 100}, "allowed: a multiple of 16"),
         ({"precision": "int8"}, "allowed: bf16, fp32"),
+        ({"accelerator": "tpu"}, "allowed: auto, cpu, cuda"),
+        ({"batch": 6, "devices": 2, "nodes": 2}, "batch 6 on 4 processes; allowed: a multiple of devices x nodes"),
         ({"lr": -1}, "allowed: a positive number"),
         ({"augment.blur": 1}, "unknown field 'blur'"),
         ({"augment": 3}, "allowed: a mapping"),
@@ -40,6 +43,13 @@ def test_overrides_reach_inside() -> None:
 def test_wrong_values_name_what_is_allowed(overrides: dict[str, object], says: str) -> None:
     with pytest.raises(ContractError, match=says):
         load_recipe("student", overrides)
+
+
+def test_numbers_may_be_written_as_people_write_them(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("lr: 1e-3\nweight_decay: 5E-4\nmodel: 1e3x")
+    recipe = load_recipe(str(tmp_path / "r.yaml"), {})
+    assert (recipe.lr, recipe.weight_decay, recipe.model) == (0.001, 0.0005, "1e3x")
+    assert parse_set("objective.beta=1e-6") == ("objective.beta", 1e-6)
 
 
 def test_wrong_files_are_one_clear_line(tmp_path: Path) -> None:

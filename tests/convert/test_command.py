@@ -1,0 +1,156 @@
+"""`python -m convert` as a person meets it when things go wrong: killed, full, read-only, a model that int8 breaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fragile import fragile_run
+
+from acwskd_edge.bundle import open_bundle
+from acwskd_edge.files import only_writer
+from convert.pipeline import Settings, convert
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]  # root to whom permissions apply
+
+
+def start(*words: object, prefix: list[str] | None = None, **options: object) -> subprocess.Popen[str]:
+    """The command in the background."""
+    return subprocess.Popen(
+        [*(prefix or []), sys.executable, "-m", "convert", *map(str, words)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def run(*words: object, **options: Any) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    process = start(*words, **options)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a bundle of one artefact."""
+    copy = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("command") / "run"))
+    convert(copy, Settings(["onnx"], ["fp32"], ["tensor"], max_dice_drop=1.0))
+    return copy
+
+
+@pytest.fixture
+def place(converted: Path, tmp_path: Path) -> Path:
+    """The same, free to be spoilt."""
+    return Path(shutil.copytree(converted, tmp_path / "run"))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in sorted(folder.rglob("*")) if one.is_file()}
+
+
+def test_a_killed_conversion_leaves_the_bundle_and_the_next_one_cleans_up(place: Path) -> None:
+    before = files_of(place / "bundle")
+    process = start(place, "--target", "onnx", "--precision", "fp16", "--max-dice-drop", 1)
+    while not list(place.glob(".bundle.new-*/onnx")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert files_of(place / "bundle") == before
+    assert list(place.glob(".bundle.new-*"))
+    code, _, err = run(place, "--target", "onnx", "--precision", "fp32,fp16", "--max-dice-drop", 1)
+    assert code == 0, err
+    assert not list(place.glob(".bundle*"))
+    assert len(open_bundle(place).artefacts) == 2
+
+
+def test_the_second_of_two_conversions_is_refused_at_once(place: Path) -> None:
+    with only_writer(place):
+        code, _, err = run(place, "--target", "onnx")
+    assert code == 3
+    assert err == (f"error: another command is writing into {place}; next: wait for it, or choose another folder\n")
+
+
+def test_a_read_only_folder_is_one_clear_line(place: Path) -> None:
+    root = os.geteuid() == 0
+    if root and not shutil.which("setpriv"):
+        pytest.skip("root may write anywhere; apt install util-linux")
+    before = files_of(place)
+    place.chmod(0o555)
+    code, _, err = run(place, "--target", "onnx", "--precision", "fp16", prefix=POWERLESS if root else None)
+    place.chmod(0o755)
+    assert code == 2
+    assert err == (f"error: cannot write into {place} (Permission denied); next: choose another folder\n")
+    assert files_of(place) == before
+
+
+@pytest.mark.parametrize(
+    "target", ["onnx", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tflite", "coreml"))]
+)
+def test_a_full_disk_is_one_clear_line_and_leaves_the_bundle(place: Path, target: str) -> None:
+    """Full for every file that would grow beyond 300 kB."""
+    before = files_of(place)
+    code, _, err = run(
+        place, "--target", target, "--max-dice-drop", 1, "--precision", "fp16,fp32",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+    )  # fmt: skip
+    assert code == 2, err
+    error = [line for line in err.splitlines() if not line.startswith("warning: ")]
+    assert len(error) == 1
+    assert error[0].startswith("error: cannot write ")
+    assert "next: free " in error[0]
+    assert files_of(place) == before
+    open_bundle(place)
+
+
+@pytest.mark.parametrize(
+    "target", ["onnx", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tflite", "coreml"))]
+)
+def test_int8_of_a_fragile_network_is_refused_and_auto_finds_a_rung(
+    tiny_run: Path, tmp_path: Path, target: str
+) -> None:
+    place = fragile_run(tiny_run, tmp_path / "fragile")
+    code, out, err = run(place, "--target", target, "--precision", "int8")
+    assert code == 3, out + err
+    assert f"1 artefact(s) refused: {target}-int8 (class " in err
+    assert "worst in case FLARE22_Tr_" in err
+    assert "next: --precision auto" in err
+    assert not open_bundle(place).artefacts
+    assert len(list((place / "rejected").glob(f"{target}-model.int8.*.rejected"))) == 1
+
+    code, out, err = run(place, "--target", target, "--precision", "auto")
+    assert code == 0, out + err
+    assert f"{target}: each layer alone in int8, on " in out
+    bundle = open_bundle(place)
+    (ladder,) = bundle.report["ladders"]
+    assert f"{target}-{bundle.artefacts[0].precision}" == ladder["passed"]
+    assert ladder["rungs"][0]["verdict"] == "rejected"
+    assert ladder["rungs"][-1]["verdict"] == "passed"
+    (measured,) = bundle.report["sensitivity"]
+    two = sorted(measured["layers"], key=lambda one: -one["lost"])[:2]
+    assert {one["layer"] for one in two} == {"down.1.0", "down.1.3"}
+    assert (bundle.root / target / "sensitivity.png").read_bytes()[:4] == b"\x89PNG"
+    if bundle.artefacts[0].precision == "mixed":
+        entry = bundle.measured(bundle.artefacts[0])
+        assert {"down.1.0", "down.1.3"} <= set(entry["keep"])
+        assert entry["calibration"]["split"] == "train"
+
+    code, out, err = run(place, "--target", target, "--precision", "auto")
+    assert (code, err) == (0, ""), out + err
+    assert f"{target} auto: up to date (int8 rejected " in out
+    assert json.loads((place / "bundle/report.json").read_text()) == bundle.report
