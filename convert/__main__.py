@@ -13,6 +13,8 @@ python -m convert runs/student --target all --precision fp32,fp16,int8
 python -m convert runs/student --target all --precision auto
 python -m convert runs/student --target tflite --precision int8 --io raw
 python -m convert runs/student --target onnx --max-dice-drop 0.005 --data flare22:data/FLARE22
+python -m convert --model my_package.networks:unet --weights unet.safetensors --contract contract.json \\
+    --data acdc:data/ACDC --out runs/mine --target all --precision auto
 """
 PRECISION = (
     "fp32 (default), fp16, int8 or all (these three), comma-separated; coreml also w8, palette6, palette4; "
@@ -31,7 +33,7 @@ def main() -> int:
     from convert.targets import TARGETS, find_target
 
     parser = Parser("python -m convert", __doc__ or "", EXAMPLES)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run folder of python -m train")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a finished run folder of python -m train")
     parser.add_argument("--target", default="all", help=f"{', '.join(TARGETS)} or all (default), comma-separated")
     parser.add_argument("--precision", default="fp32", help=PRECISION)
     parser.add_argument(
@@ -41,7 +43,12 @@ def main() -> int:
         "--max-dice-drop", type=float, default=0.01, help="tolerance on mean and every class, 0 to 1 (0.01)"
     )
     parser.add_argument("--cases", type=int, default=0, help="validation cases the gate measures on (all)")
-    parser.add_argument("--data", help="kind:path, if the run's data has moved")
+    parser.add_argument("--data", help="kind:path, if the run's data has moved; always with --weights")
+    parser.add_argument("--model", help="package.module:factory of a network of your own; imported, so trust it")
+    own = parser.add_argument_group("a network trained elsewhere, in place of RUN")
+    own.add_argument("--weights", type=Path, help="its state dict, .safetensors")
+    own.add_argument("--contract", type=Path, help="contract.json: size, intensity rule, labels")
+    own.add_argument("--out", type=Path, help="run folder to make of it")
     args = parser.parse_args()
 
     targets = [find_target(name).name for name in words(args.target, list(TARGETS))]
@@ -58,9 +65,19 @@ def main() -> int:
         raise UsageError(f"--max-dice-drop {args.max_dice_drop}", allowed="0 to 1")
     if args.cases < 0:
         raise UsageError(f"--cases {args.cases}", allowed="0 (all) or more")
+    elsewhere = {"--weights": args.weights, "--contract": args.contract, "--out": args.out}
+    missing = [name for name, value in {**elsewhere, "--model": args.model, "--data": args.data}.items() if not value]
+    if args.run and any(elsewhere.values()):
+        raise UsageError("RUN together with --weights, --contract or --out", allowed="one or the other")
+    if not args.run and missing:
+        raise UsageError(f"no RUN, and no {', '.join(missing)}", hint="python -m convert --help")
     from convert.pipeline import Settings, convert
 
-    convert(args.run, Settings(targets, precisions, ios, args.max_dice_drop, args.cases, args.data))
+    if not args.run:
+        from convert.adopt import adopt
+
+        args.run = adopt(args.model, args.weights, args.contract, args.data, args.out)
+    convert(args.run, Settings(targets, precisions, ios, args.max_dice_drop, args.cases, args.data, args.model))
     return 0
 
 

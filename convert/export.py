@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acwskd_edge.contract import Contract
+from acwskd_edge.errors import RefusedError
 from convert.layers import Layer, layers_of
 
 T = TypeVar("T")
@@ -96,3 +97,12 @@ class Job:
     def label(self) -> str:
         """The precision as the artefact bears it: `mixed` for an int8 that keeps layers."""
         return MIXED if self.keep else self.precision
+
+
+def unconvertible(tool: str, error: Exception) -> RefusedError:
+    """A converter's failure on a network, as one line."""
+    reason = next(iter(str(error).strip().splitlines()), "")[:200]
+    return RefusedError(
+        f"{tool} cannot convert the network ({type(error).__name__}: {reason})",
+        hint="python -m convert.lint names the layer",
+    )

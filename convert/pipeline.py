@@ -29,7 +29,7 @@ from acwskd_edge.errors import AcwskdError, DataError, GateError, UsageError
 from acwskd_edge.evaluate import Prepared, prepare
 from acwskd_edge.files import new_folder, only_writer, sha256, write_atomic, write_json
 from acwskd_edge.preprocess import mask_of, normalise, to_image
-from acwskd_edge.runtimes.torch_eager import load_network
+from acwskd_edge.runtimes.torch_eager import TorchRuntime, load_network
 from convert.calibration import CALIBRATION, Calibration, choose, refuse_overlap
 from convert.export import MIXED, Job
 from convert.gate import Reference, measure, reference_of
@@ -44,6 +44,8 @@ INDENT = " " * 19  # under the id at the start of a line
 ARTEFACT = ("target", "precision", "io", "runtime", "path")  # of an entry, what the manifest repeats
 FACTS = ("keep", "calibration", "seconds", "key", "tools")  # of an entry, what another gate does not change
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+COREML_WRITER = "MIL FileWriter"  # in what coremltools raises when it cannot write; it has no type of its own
+SPARE = 32 << 20  # bytes to be free besides what the artefacts take
 LEARNED = 0.5  # mean Dice below which the gate says so
 
 
@@ -57,6 +59,7 @@ class Settings:
     max_dice_drop: float = 0.01  # on the mean and on every class
     cases: int = 0  # validation cases the gate measures on; 0: all
     data: str | None = None  # where the run's data lies now, if it moved
+    model: str | None = None  # package.module:factory, if the run's network is the user's own
 
 
 def convert(run: Path, settings: Settings) -> Path:
@@ -74,6 +77,7 @@ def convert(run: Path, settings: Settings) -> Path:
     with only_writer(run):
         torch.set_num_threads(os.cpu_count() or 1)
         work = Workshop(run, settings)
+        check_space(run, len(plan))
         with writing(run), new_folder(run / "bundle") as folder:
             refused = work.fill(folder, plan)
     print(f"{run / 'bundle'} is sealed; next: acwskd-edge verify {run / 'bundle'}")
@@ -93,15 +97,33 @@ def writing(run: Path) -> Iterator[None]:
     Raises:
         UsageError: the disk is full, a quota or size limit is reached, or the folder is read-only.
     """
+    hint = f"free space there and in {tempfile.gettempdir()}; the bundle in {run} is as it was"
     try:
         yield
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        raise UsageError(
-            f"cannot write {error.filename or run} ({error.strerror})",
-            hint=f"free space there and in {tempfile.gettempdir()}; a bundle in {run} is as it was",
-        ) from error
+        raise UsageError(f"cannot write {error.filename or run} ({error.strerror})", hint=hint) from error
+    except RuntimeError as error:
+        if COREML_WRITER not in str(error):
+            raise
+        raise UsageError(f"cannot write a Core ML package ({error})", hint=hint) from error
+
+
+def check_space(run: Path, artefacts: int) -> None:
+    """Refuse to start on a disk that is nearly full, where litert's compiler would end the process without a word.
+
+    Raises:
+        UsageError: too little room for the new bundle, or for the tools' temporary files.
+    """
+    weights = (run / WEIGHTS).stat().st_size
+    before = sum(one.stat().st_size for one in (run / "bundle").rglob("*") if one.is_file())
+    for folder, needed in ((run, artefacts * weights + before), (Path(tempfile.gettempdir()), 6 * weights)):
+        free = shutil.disk_usage(folder).free
+        if free < needed + SPARE:
+            raise UsageError(
+                f"{folder} has {free / 1e6:.0f} MB free", allowed=f"{(needed + SPARE) / 1e6:.0f} MB", hint="free space"
+            )
 
 
 def check_run(run: Path) -> None:
@@ -149,7 +171,7 @@ class Workshop:
 
     def __init__(self, run: Path, settings: Settings) -> None:
         self.run, self.settings = run, settings
-        self.network, self.contract = load_network(run / WEIGHTS)
+        self.network, self.contract = load_network(run / WEIGHTS, settings.model)
         self.weights = sha256(run / WEIGHTS)
         self.data = run_data(run, self.contract, settings.data)
         self.previous = self._previous()
@@ -187,7 +209,8 @@ class Workshop:
     @cached_property
     def runtime(self) -> runtimes.Runtime:
         """The checkpoint itself."""
-        return runtimes.load("torch", self.run / WEIGHTS, torch.get_num_threads())
+        shape = (1, self.contract.channels, self.contract.height, self.contract.width)
+        return TorchRuntime(self.network, shape, self.run / WEIGHTS)
 
     @cached_property
     def reference(self) -> Reference:

@@ -93,6 +93,8 @@ MISTAKES = {
     "train --data flare22:{label_id}": (2, "label value(s) 99 outside the label map; allowed: 0 background, 1 liver"),
     "train --data flare22:{shape}": (2, "image is (6, 16, 20) but label is (6, 16, 19); next: resample"),
     "train --set model=resnet": (2, "unknown model 'resnet'; allowed: unet64"),
+    "train --model nets:build --penultimate up": (2, "cannot be imported (no module 'nets'); next: run where it lies"),
+    "train --devices 3": (2, "batch 8 on 3 processes; allowed: a multiple of devices x nodes"),
     "train --set objective.gamma=1": (2, "objective acw_skd has no setting gamma; allowed: "),
     "train --steps many": (2, "invalid int value: 'many'"),
     "train --set step=3": (2, "unknown field 'step'; allowed: "),

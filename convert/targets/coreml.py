@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from acwskd_edge.errors import MissingDependency, RefusedError, UsageError
 from acwskd_edge.preprocess import normalise
 from acwskd_edge.runtimes.coreml_program import Program, Step, quiet_import
-from convert.export import Job
+from convert.export import Job, unconvertible
 from convert.layers import Node, left_out
 
 with quiet_import():
@@ -68,7 +68,8 @@ def emit(job: Job) -> Path:
 
     Raises:
         UsageError: int8 without calibration images.
-        RefusedError: int8 of a network whose activations do not fit in fp16.
+        RefusedError: an operator that coremltools cannot convert, or int8 of a network whose activations do not fit
+            in fp16.
         MissingDependency: a coremltools whose calibration cannot be given our statistics, or a palette without
             scikit-learn.
     """
@@ -92,15 +93,18 @@ def to_program(job: Job) -> Any:
         # In fp16 a CT value of 2049 is 2048, and 1/std may be subnormal.
         precision = ct.transform.FP16ComputePrecision(op_selector=lambda op: op.op_type not in INTENSITY_OPS)
     traced = torch.jit.trace(job.graph, torch.zeros(job.shape), check_trace=False)  # type: ignore[no-untyped-call]
-    return ct.convert(
-        traced,
-        convert_to="mlprogram",
-        inputs=[input_type(job)],
-        outputs=[ct.TensorType(name=name, dtype=dtype)],
-        compute_precision=precision,
-        minimum_deployment_target=ct.target.iOS17,
-        skip_model_load=True,
-    )
+    try:
+        return ct.convert(
+            traced,
+            convert_to="mlprogram",
+            inputs=[input_type(job)],
+            outputs=[ct.TensorType(name=name, dtype=dtype)],
+            compute_precision=precision,
+            minimum_deployment_target=ct.target.iOS17,
+            skip_model_load=True,
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise unconvertible("coremltools", error) from error
 
 
 def input_type(job: Job) -> Any:

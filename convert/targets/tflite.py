@@ -37,7 +37,7 @@ from acwskd_edge.errors import ContractError, RefusedError, UsageError
 from acwskd_edge.files import write_atomic
 from acwskd_edge.preprocess import normalise
 from acwskd_edge.quiet import quiet_output
-from convert.export import Job, RawGraph
+from convert.export import Job, RawGraph, unconvertible
 from convert.layers import Node, left_out
 
 CONTRACT_KEY = "acwskd_edge.contract"
@@ -158,10 +158,13 @@ def _trace(job: Job) -> Any:
     sample = torch.zeros((1, height, width, channels), dtype=_input_dtype(job))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        litert_torch.convert(_ChannelsLast(job.graph).eval(), (sample,)).export(str(path))
+        try:
+            litert_torch.convert(_ChannelsLast(job.graph).eval(), (sample,)).export(str(path))
+        except (ValueError, NotImplementedError) as error:
+            raise unconvertible("litert-torch", error) from error
         model = _read(path.read_bytes())
     if "TRANSPOSE" in _op_names(model):
-        raise RefusedError("TFLite graph with a TRANSPOSE operator", allowed="the operators of acwskd_edge/models")
+        raise RefusedError("TFLite graph with a TRANSPOSE operator", hint="python -m convert.lint names the layer")
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
     for index, tensor in enumerate(graph.tensors):
         tensor.name = f"t{index}".encode()

@@ -48,7 +48,6 @@ def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
 def test_monais_basic_unet_as_the_docs_show_it(
     flare_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("monai", reason="pip install monai")
     code = re.search(r"```python\n(.*?)```", DOC, re.S)
     command = re.search(r"^python -m train (.*)$", DOC, re.M)
     assert code
