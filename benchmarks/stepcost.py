@@ -1,4 +1,4 @@
-"""`python -m benchmarks.stepcost`: time and memory of a training step with each objective, paired with the plain step."""
+"""`python -m benchmarks.stepcost`: time and memory of a training step with each objective, paired with plain."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ python -m convert.lint runs/student
 UNLIKE = 8.0  # ratio of two ranges: the smaller one keeps 5 of int8's 8 bits
 KNOWN = (  # emitted files with these were compared with PyTorch in all three targets
     *("add", "avg_pool2d", "batch_norm", "cat", "conv2d", "conv_transpose2d", "div", "dropout", "identity"),
-    *("leaky_relu", "max_pool2d", "mean", "mul", "relu", "sigmoid", "silu", "sub", "upsample_bilinear2d"),
+    *("leaky_relu", "max_pool2d", "mean", "mul", "pad", "relu", "sigmoid", "silu", "sub", "upsample_bilinear2d"),
 )
 JUDGED = (  # have a rule of their own
     *("group_norm", "instance_norm", "layer_norm", "pixel_shuffle", "pixel_unshuffle", "prelu"),
@@ -40,7 +40,7 @@ class Call:
     """One operator of the exported graph."""
 
     op: str  # ATen's name without overload or trailing underscore, for instance conv2d
-    where: str  # module path, empty for the network's own forward
+    where: str  # module path, or the network's own forward
     arguments: dict[str, Any]  # by ATen's names, defaults filled in
     inputs: list[tuple[int, ...]]  # shapes of its tensors
     output: tuple[int, ...]
@@ -66,16 +66,17 @@ class Rule:
 class Finding:
     """A rule and where it struck."""
 
-    rule: str
+    rule: str  # its name
+    where: str  # module path, or the network's own forward
     effect: str
-    where: str
     targets: str
     why: str
     instead: str
 
-    def __str__(self) -> str:
-        place = self.where or "forward of the network"
-        return f"{place}: {self.rule} ({self.effect}: {self.targets}): {self.why}; instead: {self.instead}"
+    @property
+    def advice(self) -> str:
+        """All but the place."""
+        return f"{self.rule} ({self.effect}: {self.targets})\n    {self.why}\n    instead: {self.instead}"
 
 
 def strided(call: Call) -> bool:
@@ -180,6 +181,13 @@ RULES: dict[str, Rule] = {
         "XNNPACK does not take it, so the graph falls into two delegates",
         "mode='bilinear', align_corners=False, or nn.ConvTranspose2d(c, c, 2, stride=2)",
     ),
+    "padding other than zeros": Rule(
+        lambda call: call.op == "pad" and call.arguments["mode"] != "constant" and any(call.arguments["pad"]),
+        "slower",
+        "tflite",
+        "XNNPACK does not take it, so the graph falls into two delegates",
+        "zeros: padding=1 in the convolution",
+    ),
     "bicubic resize": Rule(
         lambda call: call.op == "upsample_bicubic2d",
         "refused",
@@ -208,7 +216,7 @@ RULES: dict[str, Rule] = {
         "delegates and the Neural Engine take four at most",
         "keep tensors (B, C, H, W)",
     ),
-    "untried operator": Rule(
+    "untried operator {op}": Rule(
         lambda call: call.op not in (*KNOWN, *JUDGED),
         "risk",
         "all",
@@ -240,13 +248,21 @@ def lint(network: nn.Module, shape: tuple[int, int, int, int], *, settle: bool =
             network.train()(torch.cat([noise, torch.randn(shape)]))
     graph = exported(network.eval(), noise)
     found = [
-        Finding(name, rule.effect, call.where, rule.targets, rule.why, rule.instead)
+        Finding(name.format(op=call.op), call.where, rule.effect, rule.targets, rule.why, rule.instead)
         for call in map(call_of, operators(graph))
         for name, rule in RULES.items()
         if rule.found(call)
     ]
     found += [*from_shapes(network, noise), *unlike(graph, noise)]
     return list(dict.fromkeys(found))
+
+
+def listing(found: list[Finding]) -> str:
+    """Every rule once, with the places where it struck."""
+    places: dict[str, list[str]] = {}
+    for one in found:
+        places.setdefault(one.advice, []).append(one.where)
+    return "\n".join(f"{advice}\n    at: {', '.join(dict.fromkeys(where))}" for advice, where in places.items())
 
 
 def exported(network: nn.Module, sample: Tensor, **options: Any) -> fx.GraphModule:
@@ -294,7 +310,7 @@ def call_of(node: fx.Node) -> Call:
 def module_of(node: fx.Node) -> str:
     """Path of the innermost module that made the call."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
-    return stack[-1][0] if stack else ""
+    return (stack[-1][0] if stack else "") or "forward of the network"
 
 
 def from_shapes(network: nn.Module, sample: Tensor) -> Iterator[Finding]:
@@ -313,8 +329,8 @@ def from_shapes(network: nn.Module, sample: Tensor) -> Iterator[Finding]:
         if call.op.startswith("upsample") and any(isinstance(one, fx.Node) for one in sizes):
             yield Finding(
                 "size from a shape",
-                "risk",
                 call.where,
+                "risk",
                 "jetson, other converters, flexible shapes",
                 "exact at the fixed shape that convert uses; elsewhere it becomes arithmetic on shapes inside the file",
                 "scale_factor=2.0",
@@ -342,8 +358,8 @@ def unlike(graph: fx.GraphModule, sample: Tensor) -> Iterator[Finding]:
             shown = ", ".join(f"{span:.2g}" for span in spans[node.name])
             yield Finding(
                 "concatenation of unlike ranges",
-                "inexact",
                 module_of(node),
+                "inexact",
                 "int8 of tflite and coreml",
                 f"ranges {shown} on noise share one scale, so the smallest keeps few of 8 bits",
                 "the same normalisation and activation in front of every part",
@@ -385,7 +401,7 @@ def main() -> int:
         build = import_factory(args.model) if is_factory(args.model) else lambda *size: build_model(args.model, *size)
         network, shape = build(args.channels, args.classes), (1, args.channels, args.size, args.size)
     found = lint(network, shape, settle=args.run is None)
-    print("\n".join(map(str, found)) or f"nothing found at {shape}; next: python -m train")
+    print(listing(found) or f"nothing found at {shape}; next: python -m train")
     if found:
         rules = ", ".join(dict.fromkeys(one.rule for one in found))
         raise RefusedError(f"{len(found)} finding(s): {rules}", hint="change the network before training it")

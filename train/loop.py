@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from acwskd_edge.contract import Contract
-from acwskd_edge.data import DataSet, cases_in, open_data, split_hash
+from acwskd_edge.data import DataSet, cases_in, first_patients, open_data, split_hash
 from acwskd_edge.data.slices import TrainingSlices
 from acwskd_edge.distill import build_objective
 from acwskd_edge.distill.base import Objective
@@ -65,7 +65,9 @@ def train(recipe: Recipe, out: Path) -> Path:
         network, objective = new_modules(recipe, contract)
         if data.warning and engine.first:
             print(f"warning: {data.warning}", file=sys.stderr)
-        slices = TrainingSlices(data, bar_over(cases_in(data, "train"), "training cases", engine), contract)
+        ids = cases_in(data, "train")
+        ids = first_patients(data, ids, recipe.patients) if recipe.patients else ids
+        slices = TrainingSlices(data, bar_over(ids, "training cases", engine), contract)
         if slices.spacings:
             rows, columns = np.median(slices.spacings, axis=0)
             contract = contract.with_spacing((round(float(rows), 4), round(float(columns), 4)))
@@ -130,6 +132,7 @@ def new_contract(recipe: Recipe, data: DataSet) -> Contract:
             "warning": data.warning,
             "model": recipe.model,
             "objective": recipe.objective,
+            "patients": recipe.patients,
             "steps": recipe.steps,
             "seed": recipe.seed,
             "code": code_version(),

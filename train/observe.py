@@ -87,6 +87,6 @@ class Observer:
         trained = [one for one in self.history if "seconds" in one]
         cost = {
             "step_ms": round(1000 * median(one["seconds"] for one in trained), 3),  # batch, forward, backward, update
-            "peak_mb": max(one["peak_mb"] for one in trained),
+            "peak_mb": max((one["peak_mb"] for one in trained if "peak_mb" in one), default=None),
         }
         write_json(self.out / "cost.json", cost)

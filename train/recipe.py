@@ -19,6 +19,7 @@ class Recipe:
     """The field comments are the documentation; every field may be set in YAML or with `--set field=value`."""
 
     data: str = "phantom"  # kind:path, for instance flare22:data/FLARE22 or acdc:data/acdc
+    patients: int = 0  # train on so many of the training patients only; 0: all
     model: str = "s2d16"  # a name in acwskd_edge.models.MODELS, or your own: package.module:factory, which is imported
     penultimate: str = ""  # of your own model: the layer whose output the head classifies, by its name in the module
     aux: str = ""  # of your own model: the layer half-way up the decoder, for the auxiliary head; else penultimate
@@ -43,6 +44,8 @@ class Recipe:
         for name in ("steps", "batch", "validate_every", "save_every", "devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ContractError(f"recipe: {name} {getattr(self, name)}", allowed="1 or more")
+        if self.patients < 0:
+            raise ContractError(f"recipe: patients {self.patients}", allowed="0 (all) or more")
         if self.size < 16 or self.size % 16:
             raise ContractError(f"recipe: size {self.size}", allowed="a multiple of 16")
         for name, allowed in (("precision", ("bf16", "fp32")), ("accelerator", ("auto", "cpu", "cuda"))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from acwskd_edge.data.acdc import Acdc
-from acwskd_edge.data.case import SPLITS, Case, DataSet, Split, cases_in, split_hash
+from acwskd_edge.data.case import SPLITS, Case, DataSet, Split, cases_in, first_patients, split_hash
 from acwskd_edge.data.flare22 import Flare22
 from acwskd_edge.data.folder import Folder
 from acwskd_edge.data.m2caiseg import M2caiSeg
@@ -37,4 +37,4 @@ def open_data(spec: str) -> DataSet:
     return DATASETS[kind](where)
 
 
-__all__ = ["DATASETS", "SPLITS", "Case", "DataSet", "Split", "cases_in", "open_data", "split_hash"]
+__all__ = ["DATASETS", "SPLITS", "Case", "DataSet", "Split", "cases_in", "first_patients", "open_data", "split_hash"]

@@ -18,7 +18,8 @@ class Acdc:
     """Reader of a folder of packed ACDC volumes (slices, H, W), uint8, min-max normalised per volume.
 
     The fixed split: patient number mod 5 = 4 tests, mod 5 = 3 validates, the rest trains; the one patient of the pack
-    who would train on a test patient's images is left out. The pack has no spacing, so distances are in pixels. Cite Bernard et al., IEEE TMI 2018.
+    who would train on a test patient's images is left out. The pack has no spacing, so distances are in pixels. Cite
+    Bernard et al., IEEE TMI 2018.
     """
 
     kind = "acdc"
@@ -53,7 +54,11 @@ class Acdc:
         rest = int(found[2]) % 5 if found else 0
         return "test" if rest == 4 else "val" if rest == 3 else "train"
 
+    def patient_of(self, case_id: str) -> str:
+        """The name before `_frame`; two cases are one patient's."""
+        return case_id.split("_")[0]
+
     def load(self, case_id: str) -> Case:
         """Read one volume."""
         image, label = read_h5(self.root / f"{case_id}.h5", "image", "label")
-        return Case(case_id, case_id.split("_")[0], image, check_labels(case_id, label, self.labels), None)
+        return Case(case_id, self.patient_of(case_id), image, check_labels(case_id, label, self.labels), None)

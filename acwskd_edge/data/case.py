@@ -72,6 +72,10 @@ class DataSet(Protocol):
         """The split of a case; all cases of a patient share it."""
         ...
 
+    def patient_of(self, case_id: str) -> str:
+        """Whose case it is."""
+        ...
+
     def load(self, case_id: str) -> Case:
         """Read and check one case.
 
@@ -120,6 +124,18 @@ def cases_in(data: DataSet, split: Split) -> list[str]:
     if not chosen:
         raise DataError(f"{data.kind}: no case in the {split} split", hint="add cases; splits are by patient")
     return chosen
+
+
+def first_patients(data: DataSet, ids: list[str], count: int) -> list[str]:
+    """The cases of `count` of the patients; in the order of their names' SHA-256, so more patients include fewer.
+
+    Raises:
+        DataError: there are fewer patients.
+    """
+    patients = sorted({data.patient_of(one) for one in ids}, key=lambda one: hashlib.sha256(one.encode()).hexdigest())
+    if count > len(patients):
+        raise DataError(f"{data.kind}: {count} training patients wanted", allowed=f"at most {len(patients)}, or 0: all")
+    return [one for one in ids if data.patient_of(one) in patients[:count]]
 
 
 def split_hash(data: DataSet) -> str:

@@ -67,6 +67,10 @@ class Flare22:
         """See the class."""
         return self._splits[case_id]
 
+    def patient_of(self, case_id: str) -> str:
+        """Each case is its own patient."""
+        return case_id
+
     def load(self, case_id: str) -> Case:
         """Read one scan with its label, both on the axial grid, HU as int16."""
         image = read_volume(self.root / "images" / f"{case_id}_0000.nii.gz")

@@ -94,6 +94,10 @@ class M2caiSeg:
         """See the class."""
         return self._splits[case_id]
 
+    def patient_of(self, case_id: str) -> str:
+        """A frame stands alone: the names do not tell which belong together."""
+        return case_id
+
     def load(self, case_id: str) -> Case:
         """Read one frame."""
         image_path, mask_path = self._files[case_id]

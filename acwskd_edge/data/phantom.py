@@ -388,6 +388,10 @@ class Phantom:
         turn = self._number(case_id) % 5
         return "val" if turn == 3 else "test" if turn == 4 else "train"
 
+    def patient_of(self, case_id: str) -> str:
+        """Each case is its own patient."""
+        return case_id
+
     def load(self, case_id: str) -> Case:
         """Draw one patient, always the same.
 

@@ -28,7 +28,8 @@ class DataSetContract:
         assert sum(map(len, splits.values())) == len(data.ids())
         of_patient: dict[str, set[str]] = {}
         for one in data.ids():
-            of_patient.setdefault(data.load(one).patient, set()).add(data.split_of(one))
+            assert data.patient_of(one) == data.load(one).patient
+            of_patient.setdefault(data.patient_of(one), set()).add(data.split_of(one))
         assert all(len(found) == 1 for found in of_patient.values())
 
     def test_reading_twice_gives_the_same(self, data: DataSet) -> None:

@@ -9,7 +9,7 @@ from dataset_contract import DataSetContract
 from disk import write_flare
 from spoil import damage
 
-from acwskd_edge.data import DataSet, cases_in, open_data
+from acwskd_edge.data import DataSet, cases_in, first_patients, open_data
 from acwskd_edge.errors import DataError, UsageError
 
 
@@ -49,6 +49,14 @@ class TestAcdc(DataSetContract):
     def test_the_fixed_split(self, data: DataSet) -> None:
         assert cases_in(data, "val") == ["patient003_frame01", "patient003_frame12"]
         assert cases_in(data, "test") == ["patient004_frame01", "patient004_frame12"]
+
+    def test_more_patients_include_fewer(self, data: DataSet) -> None:
+        everyone = cases_in(data, "train")
+        one, two = (first_patients(data, everyone, count) for count in (1, 2))
+        assert len(one) == 2  # both phases
+        assert set(one) < set(two) < set(everyone)
+        with pytest.raises(DataError, match="4 training patients wanted; allowed: at most 3, or 0: all"):
+            first_patients(data, everyone, 4)
 
     def test_a_patient_who_repeats_a_test_patients_images_is_left_out(self, acdc_folder: Path) -> None:
         (acdc_folder / "patient006_frame01.h5").rename(acdc_folder / "patient076_frame01.h5")

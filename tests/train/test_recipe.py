@@ -28,7 +28,7 @@ def test_overrides_reach_inside() -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ({"step": 3}, "unknown field 'step'; allowed: data, model"),
+        ({"step": 3}, "unknown field 'step'; allowed: data, patients, model"),
         ({"steps": "many"}, "steps = 'many'; allowed: a value of type int"),
         ({"steps": 0}, "allowed: 1 or more"),
         ({"size": 100}, "allowed: a multiple of 16"),
