@@ -157,8 +157,10 @@ class AcwSkd(Objective):
         log = terms | {
             "temperature": temperature,
             "reversal": temperature.new_tensor(strength),
-            "health/norm_feature": feature.float().norm(dim=1).mean(),
-            "health/norm_objective": built.float().norm(dim=1).mean(),
+            "health/norm_feature": feature.detach().float().norm(dim=1).mean(),
+            "health/norm_objective": built.detach().float().norm(dim=1).mean(),
+            "health/spread_feature": feature.detach().float().std(dim=(0, 2, 3)).mean(),
+            "health/spread_objective": built.detach().float().std(dim=(0, 2, 3)).mean(),
             "health/dice_main": coarse_dice(student["logits"], largest),
             "health/dice_objective": coarse_dice(built_logits, largest),
         }
