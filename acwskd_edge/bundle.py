@@ -30,7 +30,7 @@ class Artefact:
     """One file (or, for Core ML, folder) that a runtime can execute."""
 
     target: str  # onnx, tflite, coreml
-    precision: str  # fp32, fp16, int8
+    precision: str  # fp32, fp16, int8, mixed (int8 but for some layers) ...; see convert/targets
     io: str  # tensor: normalised float32 -> logits; raw: pixels -> mask
     runtime: str  # a key of RUNTIMES
     path: str  # relative to the bundle

@@ -42,9 +42,11 @@ def transunet_rule(
 
 
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    from scipy.ndimage import binary_erosion
+    from scipy.ndimage import binary_erosion, find_objects
 
-    return np.argwhere(mask & ~binary_erosion(mask))
+    box = find_objects(mask.view(np.uint8))[0]  # an organ is a small part of a scan
+    part = mask[box]
+    return np.argwhere(part & ~binary_erosion(part)) + [side.start for side in box]
 
 
 def hd95(pred: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: tuple[float, ...] | None = None) -> float:

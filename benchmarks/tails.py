@@ -67,7 +67,7 @@ def compare(logits: Tensor, dim: int) -> Tensor:
 
 
 def top_k(logits: Tensor, dim: int) -> Tensor:
-    """The sorting operator, asked for one."""
+    """The sorting operator, asked for one; which of equal logits it takes is up to the runtime."""
     return logits.topk(1, dim).indices.squeeze(dim).byte()
 
 
@@ -76,7 +76,7 @@ def doubled(logits: Tensor, dim: int) -> Tensor:
     return logits.argmax(dim).byte().repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
-EXACT: dict[str, Tail] = {
+CANDIDATES: dict[str, Tail] = {
     "int32": int32,
     "int64": int64,
     "channels last": channels_last,
@@ -92,7 +92,7 @@ def graphs_of(network: UNet) -> dict[str, tuple[UNet, Tail]]:
 
     from convert.export import argmax
 
-    found = {name: (network, tail) for name, tail in {SHIPPED: argmax, **EXACT}.items()}
+    found = {name: (network, tail) for name, tail in {SHIPPED: argmax, **CANDIDATES}.items()}
     if network.stem > 1:
         coarse = copy.copy(network)
         coarse.stem = 1  # logits stay on the stem's grid

@@ -24,7 +24,7 @@ from acwskd_edge.preprocess import label_to_grid, to_grid
 
 CALIBRATION = 32  # slices that set the ranges
 PROBES = 16  # further slices, for the sensitivity of layers
-LEAST = 8  # fewer slices than this are refused; docs/gate.md has the measurement
+LEAST = 8  # fewer slices than this are refused: caution, not a measured limit
 
 
 @dataclass(frozen=True)

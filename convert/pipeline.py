@@ -13,7 +13,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,16 @@ from acwskd_edge.evaluate import Prepared, prepare
 from acwskd_edge.files import new_folder, only_writer, sha256, write_atomic, write_json
 from acwskd_edge.preprocess import mask_of, normalise, to_image
 from acwskd_edge.runtimes.torch_eager import TorchRuntime, load_network
+from convert import kits
 from convert.calibration import CALIBRATION, Calibration, choose, refuse_overlap
 from convert.export import MIXED, Job
 from convert.gate import Reference, measure, reference_of
+from convert.kits import Flags, Kit
 from convert.ladder import AUTO, Rung, climb, rungs, summary
 from convert.machine import machine, versions
+from convert.remote import build_on
 from convert.sensitivity import PICTURE, LayerLoss, draw, measure_layers, ranked, table
+from convert.ssh import Device, Dropped, Unreachable
 from convert.targets import Target, find_target
 from train.state import WEIGHTS
 
@@ -60,6 +64,8 @@ class Settings:
     cases: int = 0  # validation cases the gate measures on; 0: all
     data: str | None = None  # where the run's data lies now, if it moved
     model: str | None = None  # package.module:factory, if the run's network is the user's own
+    on: Device | None = None  # where the engine of target jetson is built, if not here
+    flags: Flags = field(default_factory=Flags)  # of an engine's build
 
 
 def convert(run: Path, settings: Settings) -> Path:
@@ -80,7 +86,11 @@ def convert(run: Path, settings: Settings) -> Path:
         check_space(run, len(plan))
         with writing(run), new_folder(run / "bundle") as folder:
             refused = work.fill(folder, plan)
+        with writing(run):
+            refused += work.engines(plan)
     print(f"{run / 'bundle'} is sealed; next: acwskd-edge verify {run / 'bundle'}")
+    if work.trouble:
+        raise work.trouble
     if refused:
         advice = ", ".join(dict.fromkeys(one.advice for one in refused))
         raise GateError(
@@ -100,6 +110,9 @@ def writing(run: Path) -> Iterator[None]:
     hint = f"free space there and in {tempfile.gettempdir()}; the bundle in {run} is as it was"
     try:
         yield
+    except shutil.Error as error:  # of copying a tree: (from, to, why) of each file
+        why = str(error.args[0][0][2]).partition(":")[0]
+        raise UsageError(f"cannot write into {run} ({why})", hint=hint) from error
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
@@ -177,6 +190,7 @@ class Workshop:
         self.previous = self._previous()
         self.shared: dict[tuple[str, str], dict[str, Any]] = {}  # (target, io) -> what its jobs share
         self.sensitivities: dict[str, dict[str, Any]] = {one["target"]: one for one in self.before("sensitivity")}
+        self.trouble: AcwskdError | None = None  # of a device, raised when all that can be done is done
 
     def _previous(self) -> Bundle | None:
         """The bundle that is there, if it came from this very checkpoint and is intact."""
@@ -436,6 +450,83 @@ class Workshop:
             outside.parent.mkdir(exist_ok=True)
             shutil.move(path, outside)
         return entry
+
+    def engines(self, plan: Plan) -> list[Refused]:
+        """Kits for the graphs of the sealed bundle, and engines where one can be built; then it is sealed again.
+
+        Returns:
+            the planned whose engine failed or was refused.
+        """
+        bundle = open_bundle(self.run / "bundle")
+        graphs = [one for one in bundle.report["artefacts"] if find_target(one["target"]).kit]
+        asked = {(target.name, precision, io) for target, precision, io in plan}
+        told: list[Entry] = []
+        made: list[tuple[Kit, Entry]] = []
+        refused: list[Refused] = []
+        for entry in graphs:
+            target, io = entry["target"], entry["io"]
+            place = self.run / target / f"{entry['precision']}-{io}"
+            if entry["verdict"] != "passed":
+                kits.remove(place)
+                continue
+            wanted = bool({(target, entry["precision"], io), (target, AUTO, io)} & asked)
+            kit = self.kit(place, bundle.root / entry["path"], entry, wanted)
+            stop = self.build(kit) if wanted else None
+            facts = kits.report_of(kit, self.run, stop, self.evidence(kit))
+            if wanted:
+                print(f"{facts['id']:<18} {textwrap.indent(kits.lines_of(facts), INDENT).lstrip()}", flush=True)
+                if why := kits.fault(facts, stop):
+                    refused.append(Refused(f"{facts['id']} engine", why, "another --precision"))
+            self.set_aside(kit, entry, facts["state"] == "rejected")
+            told.append(facts)
+            made.append((kit, entry))
+        if not graphs:
+            return []
+        with new_folder(bundle.root) as folder:
+            shutil.copytree(bundle.root, folder, dirs_exist_ok=True)
+            engines = [one for one in (kits.engine_entry(kit, entry, folder) for kit, entry in made) if one]
+            write_json(folder / "report.json", {**bundle.report, "kits": told, "engines": engines})
+            seal(folder, [*bundle.artefacts, *(Artefact(**{k: one[k] for k in ARTEFACT}) for one in engines)])
+        return refused
+
+    def kit(self, place: Path, graph: Path, entry: Entry, wanted: bool) -> Kit:
+        """The kit of a graph that passed; one that is current, or was not asked for now, stays as it is."""
+        flags, rtx = self.settings.flags, kits.ARCHITECTURES if entry["target"] == "rtx" else ()
+        old, drop = kits.read(place), self.settings.max_dice_drop
+        if old and not wanted:
+            flags = kits.Flags(**old.facts["flags"])
+        if old and kits.is_current(old, graph, drop, self.cases, flags, rtx):
+            return old
+        return kits.write(place, graph, entry, self.contract, self.reference, self.golden, drop, flags, rtx)
+
+    def build(self, kit: Kit) -> kits.Stop | None:
+        """Build, verify and time on the device that was named, else on this machine."""
+        if self.settings.on and kit.facts["target"] == "jetson":
+            if not isinstance(self.trouble, Unreachable | Dropped):
+                try:
+                    build_on(self.settings.on, kit.folder, kit.results)
+                    return None
+                except AcwskdError as error:
+                    self.trouble = self.trouble or error
+            return kits.Stop("device", 1, str(self.trouble))
+        return kits.build_here(kit)
+
+    def set_aside(self, kit: Kit, entry: Entry, refused: bool) -> None:
+        """A refused engine lies in RUN/rejected, as long as it is refused."""
+        outside = self.run / "rejected" / f"{kits.TRT}-{Path(entry['path']).with_suffix('.engine').name}.rejected"
+        outside.unlink(missing_ok=True)
+        if refused:
+            outside.parent.mkdir(exist_ok=True)
+            shutil.copyfile(kit.results / kits.result(kit, "build")["engine"], outside)
+
+    def evidence(self, kit: Kit) -> dict[str, Any]:
+        """What TensorRT-RTX says of a kit's graph; asked again only for another build."""
+        if kit.facts["rtx"] and (built := kits.result(kit, "build")):
+            return kits.evidence_of(built)
+        for old in self.before("kits"):
+            if old["key"] == kit.facts["key"] and "engines" in old["tensorrt_rtx"]:
+                return dict(old["tensorrt_rtx"])
+        return kits.parsed_by_rtx(kit)
 
     def write_report(self, folder: Path, entries: list[Entry], ladders: list[Entry]) -> None:
         """contract.json, report.json and, where layers were measured, their picture."""

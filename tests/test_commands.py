@@ -99,7 +99,7 @@ MISTAKES = {
     "train --steps many": (2, "invalid int value: 'many'"),
     "train --set step=3": (2, "unknown field 'step'; allowed: "),
     "train --set steps": (2, "allowed: field=value"),
-    "convert": (2, "the following arguments are required: RUN; next: python -m convert --help"),
+    "convert": (2, "no RUN, and no --weights, --contract, --out, --model, --data; next: python -m convert --help"),
     "convert {run} --target ncnn": (2, "unknown target 'ncnn'; allowed: onnx, tflite, coreml, all"),
     "convert {run} --target jetson": (2, "target jetson is not built yet"),
     "convert {run} --target onnx --precision int3": (2, "precision 'int3' for target onnx; allowed: fp32, fp16, int8"),

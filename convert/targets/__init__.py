@@ -22,6 +22,8 @@ class Target:
     precisions: tuple[str, ...]
     runtime: str  # a key of acwskd_edge.runtimes.RUNTIMES: what executes the artefact here
     packages: tuple[tuple[str, str], ...]  # (import name, what to pip install)
+    module: str = ""  # in this package, if not the target's own name
+    kit: bool = False  # the artefact is a graph from which an engine is built elsewhere; not among `all`
 
     def preflight(self, precision: str) -> None:
         """Check that this precision is legal and every tool is present.
@@ -38,19 +40,17 @@ class Target:
 
     def emit(self, job: Job) -> Path:
         """Write the artefact into `job.folder` and return its path (a file, or a folder for Core ML)."""
-        path: Path = importlib.import_module(f"convert.targets.{self.name}").emit(job)
+        path: Path = importlib.import_module(f"convert.targets.{self.module or self.name}").emit(job)
         return path
 
+
+ONNX = (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime"), ("onnxsim", "onnxsim"))
+RTX = (("tensorrt_rtx_bindings", "tensorrt_rtx_cu12_bindings"), ("tensorrt_rtx_libs", "tensorrt_rtx_cu12_libs"))
 
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target(
-            "onnx",
-            ("fp32", "fp16", "int8"),
-            "onnxruntime",
-            (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime"), ("onnxsim", "onnxsim")),
-        ),
+        Target("onnx", ("fp32", "fp16", "int8"), "onnxruntime", ONNX),
         Target(
             "tflite",
             ("fp32", "fp16", "int8"),
@@ -67,8 +67,12 @@ TARGETS: dict[str, Target] = {
             "coreml-program",
             (("coremltools", "coremltools"),),
         ),
+        Target("jetson", ("fp32", "fp16", "int8"), "onnxruntime", ONNX, kit=True),
+        Target("rtx", ("fp32", "fp16", "int8"), "onnxruntime", (*ONNX, *RTX), module="jetson", kit=True),
     )
 }
+
+ALL = [target.name for target in TARGETS.values() if not target.kit]
 
 
 def find_target(name: str) -> Target:
@@ -77,12 +81,6 @@ def find_target(name: str) -> Target:
     Raises:
         UsageError: no such target.
     """
-    if name == "jetson":
-        raise UsageError(
-            "target jetson is not built yet",
-            allowed=", ".join([*TARGETS, "all"]),
-            hint="--target onnx --precision fp16, then trtexec on the device; see docs/targets/jetson.md",
-        )
     if name not in TARGETS:
         raise UsageError(f"unknown target {name!r}", allowed=", ".join([*TARGETS, "all"]))
     return TARGETS[name]

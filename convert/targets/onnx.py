@@ -50,12 +50,12 @@ def emit(job: Job) -> Path:
     """
     if job.precision == "int8" and not job.calibration:
         raise RefusedError("int8 needs calibration images", hint="give training images of the same data set")
-    model = copy.deepcopy(job.once("onnx", lambda: _trace(job)))
+    model = copy.deepcopy(job.once("onnx", lambda: trace(job)))
     if job.precision == "fp16":
-        _to_half(model.graph)
+        to_half(model.graph)
     elif job.precision == "int8":
         model = _quantise(model, job)
-    _clean(model, job.contract)
+    clean(model, job.contract)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -79,7 +79,7 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _trace(job: Job) -> onnx.ModelProto:
+def trace(job: Job) -> onnx.ModelProto:
     """The float32 graph. onnxsim finds no node to drop here; it keeps other networks' constants folded."""
     dtype = getattr(torch, job.contract.pixel) if job.io == "raw" else torch.float32
     with _quiet_exporter():
@@ -106,7 +106,7 @@ def _network_span(graph: onnx.GraphProto) -> tuple[int, int]:
     return inside[0], inside[-1]
 
 
-def _to_half(graph: onnx.GraphProto) -> None:
+def to_half(graph: onnx.GraphProto) -> None:
     """Cast the network's weights to float16 in place and put a cast before and after it, in topological order."""
     first, last = _network_span(graph)
     nodes = list(graph.node)
@@ -149,7 +149,7 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
 def _quantise(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
     """Static QDQ quantisation on the calibration images (min and max), whose ranges jobs share."""
     nodes = model.graph.node
-    kept = left_out(_nodes(model.graph), job.layers if job.keep else [], job.keep)
+    kept = left_out(nodes_of(model.graph), job.layers if job.keep else [], job.keep)
     ranges = job.shared.get("onnx ranges")
     add_pre_process_metadata(model)  # folded and simplified already: nothing left for onnxruntime's own pass
     with tempfile.TemporaryDirectory() as folder:
@@ -173,7 +173,7 @@ def _quantise(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
         return onnx.load(path)
 
 
-def _nodes(graph: onnx.GraphProto) -> list[Node]:
+def nodes_of(graph: onnx.GraphProto) -> list[Node]:
     """The graph as `left_out` reads it."""
     shapes = {one.name: tuple(one.dims) for one in graph.initializer}
     return [
@@ -182,7 +182,7 @@ def _nodes(graph: onnx.GraphProto) -> list[Node]:
     ]
 
 
-def _clean(model: onnx.ModelProto, contract: Contract) -> None:
+def clean(model: onnx.ModelProto, contract: Contract) -> None:
     """Drop what the tools left behind (paths of this machine, stack traces, versions) and write the contract."""
     graph = model.graph
     for field in ("node", "initializer", "input", "output"):

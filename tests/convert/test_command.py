@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -21,16 +22,20 @@ from acwskd_edge.bundle import open_bundle
 from acwskd_edge.errors import UsageError
 from acwskd_edge.files import only_writer
 from convert.pipeline import Settings, convert
+from train.loop import train
+from train.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]  # root to whom permissions apply
 
 
-def start(*words: object, prefix: list[str] | None = None, **options: object) -> subprocess.Popen[str]:
+def start(
+    *words: object, module: str = "convert", prefix: list[str] | None = None, **options: object
+) -> subprocess.Popen[str]:
     """The command in the background."""
     return subprocess.Popen(
-        [*(prefix or []), sys.executable, "-m", "convert", *map(str, words)],
+        [*(prefix or []), sys.executable, "-m", module, *map(str, words)],
         cwd=ROOT,
         env=ENVIRONMENT,
         text=True,
@@ -59,6 +64,18 @@ def converted(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(converted: Path, tmp_path: Path) -> Path:
     """The same, free to be spoilt."""
     return Path(shutil.copytree(converted, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def fragile(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has learned enough to have something to lose, and loses it in int8."""
+    data = f"flare22:{tiny_run.parent / 'data'}"
+    plain = {"name": "plain"}
+    recipe = Recipe(
+        data=data, objective=plain, size=32, steps=150, batch=4, validate_every=150, threads=1, precision="fp32"
+    )
+    folder = tmp_path_factory.mktemp("fragile")
+    return fragile_run(train(recipe, folder / "run"), folder / "fragile")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -136,10 +153,8 @@ def test_a_nearly_full_disk_is_refused_before_anything_starts(
 @pytest.mark.parametrize(
     "target", ["onnx", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tflite", "coreml"))]
 )
-def test_int8_of_a_fragile_network_is_refused_and_auto_finds_a_rung(
-    tiny_run: Path, tmp_path: Path, target: str
-) -> None:
-    place = fragile_run(tiny_run, tmp_path / "fragile")
+def test_int8_of_a_fragile_network_is_refused_and_auto_finds_a_rung(fragile: Path, tmp_path: Path, target: str) -> None:
+    place = Path(shutil.copytree(fragile, tmp_path / "fragile"))
     code, out, err = run(place, "--target", target, "--precision", "int8")
     assert code == 3, out + err
     assert f"1 artefact(s) refused: {target}-int8 (class " in err
@@ -169,3 +184,12 @@ def test_int8_of_a_fragile_network_is_refused_and_auto_finds_a_rung(
     assert (code, err) == (0, ""), out + err
     assert f"{target} auto: up to date (int8 rejected " in out
     assert json.loads((place / "bundle/report.json").read_text()) == bundle.report
+
+    code, out, err = run(place, "-o", tmp_path / "table.csv", module="benchmarks.conversions")
+    assert (code, err) == (0, ""), out + err
+    assert f"| fragile | {target} | int8 | tensor | " in out
+    assert " | rejected | " in out
+    with (tmp_path / "table.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [one["verdict"] for one in rows] == [one["verdict"] for one in bundle.report["artefacts"]]
+    assert all(float(one["seconds"]) >= 0 for one in rows)

@@ -1,5 +1,6 @@
 import copy
 import functools
+import gc
 import hashlib
 import json
 import subprocess
@@ -246,6 +247,15 @@ def test_ranges_span_all_samples_and_are_shared_around_a_concatenation(tmp_path)
     assert all(ranges[name] == ranges[concat.output] for name in concat.reads)
     dead = activation_ranges(program, [np.zeros_like(samples[0])])
     assert all(known["rmax"] > 0 for known in dead.values())
+
+
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # what coremltools had begun
+def test_what_coremltools_cannot_convert_is_refused_in_one_line(tmp_path):
+    resize = torch.nn.Upsample(scale_factor=2, mode="bicubic")
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, CLASSES, 2, stride=2), resize).eval()
+    with pytest.raises(RefusedError, match=r"coremltools cannot convert.*bicubic.*convert\.lint"):
+        emit(job(tmp_path, network=network))
+    gc.collect()
 
 
 def test_a_palette_without_scikit_learn_is_refused(monkeypatch, tmp_path):

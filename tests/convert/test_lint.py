@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from acwskd_edge import runtimes
 from acwskd_edge.errors import RefusedError, UsageError
-from acwskd_edge.models import MODELS, build_model
+from acwskd_edge.models import build_model
 from acwskd_edge.preprocess import normalise
 from convert import lint as command
 from convert.export import Job
@@ -93,7 +93,7 @@ def test_a_fault_is_found_by_name_and_place(rule: str) -> None:
     assert found[0].instead
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["unet8", "s2d16"])
 def test_registered_networks_are_clean(name: str) -> None:
     assert lint(build_model(name, 1, CLASSES), SHAPE, settle=True) == []
 

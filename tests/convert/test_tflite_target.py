@@ -25,11 +25,23 @@ class TestTflite(TargetContract):
         assert coverage.whole, coverage
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("pixel", "outside"), [("int16", 2), ("uint8", 3)])
-    def test_raw_leaves_only_casts_and_argmax_outside(self, emit: Emit, pixel: str, outside: int) -> None:
-        coverage = target.delegate_coverage(emit("int8", "raw", pixel)[1])
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+    @pytest.mark.parametrize(("pixel", "casts"), [("int16", 1), ("uint8", 2)])
+    def test_raw_leaves_only_casts_and_argmax_outside(self, emit: Emit, precision: str, pixel: str, casts: int) -> None:
+        path = emit(precision, "raw", pixel)[1]
+        coverage = target.delegate_coverage(path)
+        names = target._op_names(target.flatbuffer_utils.read_model(str(path)))
         assert coverage.delegates == 1
-        assert coverage.operators - coverage.delegated == outside
+        assert names[: casts - 1] + names[-2:] == ["CAST"] * (casts - 1) + ["ARG_MAX", "CAST"]
+        assert coverage.operators - coverage.delegated == casts + 1
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("io", ["tensor", "raw"])
+    @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+    def test_nothing_is_transposed(self, emit: Emit, precision: str, io: str) -> None:
+        names = target._op_names(target.flatbuffer_utils.read_model(str(emit(precision, io)[1])))
+        assert "TRANSPOSE" not in names
+        assert "TRANSPOSE_CONV" in names  # the names are what they seem
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("pixel", "dtype"), [("uint8", np.uint8), ("int16", np.float32)])
@@ -69,6 +81,16 @@ def test_a_transposition_is_refused() -> None:
 
     job = replace(toy_job(Path("/nonexistent"), "fp32", "tensor"), network=Transposing())
     with pytest.raises(RefusedError, match="TRANSPOSE"):
+        target.emit(job)
+
+
+@pytest.mark.slow
+def test_what_litert_torch_cannot_convert_is_refused_in_one_line(tmp_path: Path) -> None:
+    from torch import nn
+
+    odd = nn.ConvTranspose2d(1, 4, 3, stride=2, padding=1, output_padding=1)
+    job = replace(toy_job(tmp_path, "fp32", "tensor"), network=nn.Sequential(nn.MaxPool2d(2), odd).eval())
+    with pytest.raises(RefusedError, match=r"litert-torch cannot convert the network.*convert\.lint"):
         target.emit(job)
 
 

@@ -17,7 +17,7 @@ from train.loop import train
 from train.recipe import Recipe, load_recipe
 from train.state import save_weights
 
-DOC = (Path(__file__).parents[2] / "docs/any-network.md").read_text(encoding="utf-8")
+DOC = (Path(__file__).parents[2] / "docs/your-network.md").read_text(encoding="utf-8")
 
 
 def tensors(path: Path) -> set[str]:
