@@ -134,7 +134,9 @@ class Trip:
         self.doing = f"{name}.py ran"
         print(f"{self.device.host}: {name}", flush=True)
         error, line, code = "", "", 1
-        for answer in connection.stage(name, self.seen.get(name, 0)):
+        seen = self.seen.get(name)
+        self.seen.setdefault(name, 0)
+        for answer in connection.stage(name, seen):
             if "code" in answer:
                 code = int(answer["code"])
                 continue

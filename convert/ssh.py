@@ -143,8 +143,12 @@ class Connection:
                 sent(len(block))
         self.answer()
 
-    def stage(self, name: str, seen: int) -> Iterator[dict[str, Any]]:
-        """Run a script of the kit; its lines as {"line", "seen"}, at last {"code"}. `seen` bytes are not repeated."""
+    def stage(self, name: str, seen: int | None) -> Iterator[dict[str, Any]]:
+        """Run a script of the kit; its lines as {"line", "seen"}, at last {"code"}.
+
+        Args:
+            seen: bytes of its log that an earlier connection brought, not to be repeated; None if it is the first.
+        """
         self.request(do="stage", name=name, seen=seen)
         while True:
             answer = self.answer()

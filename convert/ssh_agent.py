@@ -4,7 +4,7 @@ One JSON line a request, one or more JSON lines back; file contents travel as ra
 
     open   key                  -> {"have": {name: sha256}}         work folder ~/.cache/acwskd-edge/KEY
     put    name size sha256 +   -> {"done": true}
-    stage  name seen            -> {"line": ..., "seen": bytes of the log}* {"code": exit code}
+    stage  name seen            -> {"line": ..., "seen": bytes of the log}* {"code": exit code}; seen null: the first time
     get    name                 -> {"size": bytes, "sha256": ...} +
     remove names                -> {"done": true}                   files of the work folder
     clean                       -> {"done": true}                   the work folder
@@ -119,11 +119,11 @@ class Agent:
             raise
         self.send(done=True)
 
-    def do_stage(self, payload: "Iterator[bytes]", name: str, seen: int) -> None:
+    def do_stage(self, payload: "Iterator[bytes]", name: str, seen: "int | None") -> None:
         """Run a script of the kit, after the one that may run already; forward what they print."""
-        script, log = self.path(name + ".py"), Log(self, self.path("." + name + ".log"), seen)
+        script, log = self.path(name + ".py"), Log(self, self.path("." + name + ".log"), seen or 0)
         with self.path("." + name + ".lock").open("w") as lock:
-            told = seen > 0
+            told = seen is not None
             while not locked(lock):
                 told = True
                 log.forward()
@@ -141,9 +141,8 @@ class Agent:
                     start_new_session=True,
                     pass_fds=[lock.fileno()],
                 )
-        while child.poll() is None:
+        while not ended(child):
             log.forward()
-            time.sleep(POLL)
         log.forward(rest=True)
         self.send(code=child.returncode)
 
@@ -197,6 +196,15 @@ class Log:
         elif time.monotonic() - self.sent > ALIVE:
             self.agent.send(alive=True)
             self.sent = time.monotonic()
+
+
+def ended(child: "subprocess.Popen[bytes]") -> bool:
+    """Wait a moment for a process."""
+    try:
+        child.wait(POLL)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def locked(stream: "IO[str]") -> bool:

@@ -50,8 +50,8 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "pip install torch safetensors", True),
     "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", True),
     "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "pip install ai-edge-litert", True),
-    "tensorrt": RuntimeEntry("acwskd_edge.runtimes.tensorrt", "sudo apt-get install python3-libnvinfer-dev", True),
     "coreml-program": RuntimeEntry("acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", False),
+    "tensorrt": RuntimeEntry("acwskd_edge.runtimes.tensorrt", "sudo apt-get install python3-libnvinfer-dev", True),
 }
 
 

@@ -385,6 +385,7 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("real") / "run of 'mine'; $(touch x)"))
 
 
+@pytest.mark.slow
 class TestRealKit:
     """`convert --target jetson --on`, the kit's own scripts, NVIDIA's builder; fake_tensorrt says what is fake."""
 
