@@ -29,7 +29,7 @@ MANIFEST = "manifest.json"
 class Artefact:
     """One file (or, for Core ML, folder) that a runtime can execute."""
 
-    target: str  # onnx, tflite, coreml
+    target: str  # onnx, tflite, coreml, jetson, rtx; trt: an engine that was built from a graph of jetson
     precision: str  # fp32, fp16, int8, mixed (int8 but for some layers) ...; see convert/targets
     io: str  # tensor: normalised float32 -> logits; raw: pixels -> mask
     runtime: str  # a key of RUNTIMES
@@ -98,7 +98,7 @@ class Bundle:
 
     def measured(self, artefact: Artefact) -> dict[str, Any]:
         """The artefact's entry in report.json."""
-        for entry in self.report.get("artefacts", []):
+        for entry in [*self.report.get("artefacts", []), *self.report.get("engines", [])]:
             if entry.get("id") == artefact.id:
                 return dict(entry)
         raise TamperedError(f"{self.root}/report.json says nothing about {artefact.id}", hint="convert again")

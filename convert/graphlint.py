@@ -20,8 +20,7 @@ OPERATORS = {  # that TensorRT's parser of 8.6 and later knows at opset 17
     *("GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization"),
     *("LayerNormalization", "LeakyRelu", "Max", "MaxPool", "Min", "Mul", "PRelu", "Pad", "Pow"),
     *("QuantizeLinear", "Reciprocal", "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice"),
-    *("Softmax", "Softplus", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose"),
-    *("Unsqueeze"),
+    *("Softmax", "Softplus", "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze"),
 }
 ON_DLA = {
     *("Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "ConvTranspose", "LeakyRelu"),

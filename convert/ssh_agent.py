@@ -4,11 +4,12 @@ One JSON line a request, one or more JSON lines back; file contents travel as ra
 
     open   key                  -> {"have": {name: sha256}}         work folder ~/.cache/acwskd-edge/KEY
     put    name size sha256 +   -> {"done": true}
-    stage  name seen            -> {"line": ..., "seen": bytes of the log}* {"code": exit code}; seen null: the first time
+    stage  name seen            -> {"line": ..., "seen": bytes of the log}* {"code": exit code}
     get    name                 -> {"size": bytes, "sha256": ...} +
     remove names                -> {"done": true}                   files of the work folder
     clean                       -> {"done": true}                   the work folder
 
+`seen` is null the first time, then what an earlier connection brought of the log; it is not repeated.
 What cannot be done is answered with {"error": text, "errno": number or null}. A stage outlives the connection: it runs
 in a session of its own, holds its lock until it ends, and writes to a log. A later `stage` of that name waits for it
 and then starts the script again, which recognises what is finished.

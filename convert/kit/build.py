@@ -74,7 +74,7 @@ def parse(trt: Any, builder: Any, log: Any, kit: dict[str, Any]) -> tuple[Any, A
         Trouble: TensorRT's parser refuses the graph.
     """
     flags = 0
-    if common.version_of(trt)[0] < 10 and "rtx" not in trt.__name__:
+    if common.version_of(trt)[0] < 10 and trt.__name__ not in common.RTX:
         flags |= 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
     if typed(trt, kit):
         flags |= 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -110,7 +110,9 @@ def configure(trt: Any, builder: Any, kit: dict[str, Any], architecture: str | N
 
 
 def use_cache(trt: Any, config: Any, path: Path) -> Any:
-    """Give the builder the timings that an earlier build of the same TensorRT measured on this GPU."""
+    """Give the builder the timings that an earlier build of the same TensorRT measured on this GPU; RTX keeps none."""
+    if trt.__name__ in common.RTX:
+        return None
     cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     return cache if config.set_timing_cache(cache, False) else None
 

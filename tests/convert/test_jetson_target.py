@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
-from target_contract import Emit, TargetContract, toy_job
+from target_contract import Emit, TargetContract, toy_contract, toy_images, toy_job
 
 from acwskd_edge.errors import RefusedError
+from acwskd_edge.models import build_model
+from acwskd_edge.runtimes import trt_common
 from convert import graphlint
+from convert.export import Job
 from convert.targets import jetson as target
 from convert.targets.onnx import CONTRACT_KEY
 
@@ -39,7 +44,7 @@ class TestJetson(TargetContract):
         scales = [node for node in graph.nodes if node.op_type == "QuantizeLinear"]
         assert all(not graph.constant(node.input[2]).any() for node in scales)
         weighted = [node for node in graph.nodes if node.op_type in graphlint.WEIGHT_AXIS]
-        assert [graph.made_by(node.input[1]) for node in weighted][0] == ""
+        assert graph.made_by(weighted[0].input[1]) == ""
         assert {graph.made_by(node.input[1]) for node in weighted[1:-1]} == {"DequantizeLinear"}
         for node in (one for one in graph.nodes if one.op_type == "Concat"):
             assert len({graph.scale(name) for name in (*node.input, f"{node.output[0]}_q")}) == 1
@@ -58,9 +63,14 @@ def test_dead_channels_and_tensors_get_a_scale_that_divides() -> None:
     assert target.shared_scales(onnx.GraphProto(), [], {"dead": 0.0}) == {"dead": 1.0}
 
 
+@pytest.fixture(scope="module")
+def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return target.emit(toy_job(tmp_path_factory.mktemp("int8"), "int8", "raw"))
+
+
 @pytest.fixture
-def int8(tmp_path: Path) -> onnx.ModelProto:
-    return onnx.load(target.emit(toy_job(tmp_path, "int8", "tensor")))
+def int8(int8_file: Path) -> onnx.ModelProto:
+    return onnx.load(int8_file)
 
 
 def constant(model: onnx.ModelProto, name: str) -> TensorProto:
@@ -111,6 +121,49 @@ class TestGraphLint:
         assert found[0] == "operator NonZero"
         assert "tensor places has a dynamic shape" in found
 
-    def test_the_dla_leaves_the_argmax_to_the_gpu(self, tmp_path: Path) -> None:
-        left = graphlint.off_dla(onnx.load(target.emit(toy_job(tmp_path, "fp16", "raw"))))
-        assert {one.split()[0] for one in left} == {"Cast", "Div", "ArgMax"}
+    def test_the_dla_leaves_quantisation_and_argmax_to_the_gpu(self, int8: onnx.ModelProto) -> None:
+        left = {one.split()[0] for one in graphlint.off_dla(int8)}
+        assert left == {"Cast", "Div", "ArgMax", "QuantizeLinear", "DequantizeLinear"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT-RTX is not installed")
+class TestNvidiasParserAndBuilder:
+    """TensorRT-RTX on the CPU."""
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("model", ["s2d16", "unet64"])
+    def test_every_precision_of_every_network_parses_and_builds(self, model: str, tmp_path: Path) -> None:
+        import tensorrt_rtx_bindings as trt
+
+        contract = toy_contract("uint8")
+        network = build_model(model, contract.channels, contract.classes).eval()
+        job = Job(network, contract, "fp32", "raw", toy_images(contract, 2, seed=2)[0], tmp_path)
+        weights = {}
+        for precision in ("fp32", "fp16", "int8"):
+            path = target.emit(replace(job, precision=precision))
+            log = trt_common.logger_of(trt)
+            builder = trt.Builder(log)
+            definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+            parser = trt.OnnxParser(definition, log)
+            assert parser.parse(path.read_bytes()), [str(parser.get_error(i)) for i in range(parser.num_errors)]
+            for architecture in (trt.ComputeCapability.SM86, trt.ComputeCapability.SM120):
+                config = builder.create_builder_config()
+                config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+                config.num_compute_capabilities = 1
+                config.set_compute_capability(architecture, 0)
+                assert builder.build_serialized_network(definition, config) is not None, log.errors()
+            kinds = [kind for kind in log.engine_layers if kind[0] == "correlation"]
+            weights[precision] = {dtype: sum(kind[1] == dtype for kind in kinds) for _, dtype in kinds}
+        convolutions = sum(isinstance(one, torch.nn.Conv2d) for one in network.modules())
+        assert set(weights["fp32"]) == {"Float"}
+        assert set(weights["fp16"]) == {"Half"}
+        assert weights["int8"] == {"Int8": 2 * (convolutions - 2), "Float": 4}  # of two builds, first and last float
+
+    def test_the_parser_knows_every_operator_that_the_lint_lets_through(self) -> None:
+        import tensorrt_rtx_bindings as trt
+
+        log = trt_common.logger_of(trt)
+        builder = trt.Builder(log)
+        definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(definition, log)
+        assert [one for one in graphlint.OPERATORS if not parser.supports_operator(one)] == []

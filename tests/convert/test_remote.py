@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import stand_in_gpu
 from sshd import Sshd, running
 from stand_in_kit import write_kit
 
@@ -27,7 +28,6 @@ from convert.remote import Built, build_on
 from convert.ssh import Device, Dropped, Unreachable
 
 STAGES = ["preflight", "build begins", "build", "run", "time"]
-FAKE = Path(__file__).parent / "fake_tensorrt"
 
 
 @pytest.fixture(scope="module")
@@ -387,18 +387,14 @@ def run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 class TestRealKit:
-    """`convert --target jetson --on`, the kit's own scripts, NVIDIA's builder; fake_tensorrt says what is fake."""
+    """`convert --target jetson --on`, the kit's own scripts; TensorRT and CUDA alone are stand-ins."""
 
     @pytest.fixture
     def jetson(self, device: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         """A device with a GPU that is none."""
-        pytest.importorskip("tensorrt_rtx_bindings", reason="no TensorRT-RTX: docs/targets/jetson.md has the command")
-        if not shutil.which("cc"):
-            pytest.skip("no C compiler for the fake of CUDA")
-        library = tmp_path_factory.mktemp("cuda") / "libfakecudart.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, FAKE / "cudart.c"], check=True)
         before = dict(device.environment)
-        device.environment |= {"PYTHONPATH": FAKE, "ACWSKD_CUDART": library}
+        library = stand_in_gpu.compiled(tmp_path_factory.mktemp("cudart"))
+        device.environment |= {"PYTHONPATH": stand_in_gpu.HERE / "python", "ACWSKD_CUDART": library}
         device.restart()
         yield device
         device.environment = before
@@ -436,12 +432,14 @@ class TestRealKit:
         assert (run / "jetson/fp16-raw.tar.gz").is_file()
 
     def test_an_engine_that_fails_the_gate_there_is_kept_outside(self, run: Path, jetson: Sshd) -> None:
-        (jetson.home / "broken-gpu").touch()
+        jetson.environment["FAKE_WRONG"] = 1
+        jetson.restart()
         with pytest.raises(GateError, match=r"jetson-fp16-raw engine \(Dice of mean drops by .*; see .*rejected"):
             self.deliver(run, jetson)
         assert [one.id for one in open_bundle(run).artefacts] == ["jetson-fp16-raw"]
         assert [one.name for one in (run / "rejected").iterdir()] == ["trt-model.fp16.raw.engine.rejected"]
-        (jetson.home / "broken-gpu").unlink()
+        del jetson.environment["FAKE_WRONG"]
+        jetson.restart()
         shutil.rmtree(jetson.home / ".cache")
         self.deliver(run, jetson)
         assert not list((run / "rejected").iterdir())
