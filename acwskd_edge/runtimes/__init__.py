@@ -51,6 +51,7 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", True),
     "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "pip install ai-edge-litert", True),
     "coreml-program": RuntimeEntry("acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", False),
+    "tensorrt-graph": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", False),
     "tensorrt": RuntimeEntry("acwskd_edge.runtimes.tensorrt", "sudo apt-get install python3-libnvinfer-dev", True),
 }
 

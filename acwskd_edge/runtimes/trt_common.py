@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import json
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -151,7 +152,7 @@ def import_tensorrt(rtx: bool = False) -> Any:
             reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
     raise Trouble(
         NO_TENSORRT,
-        "TensorRT cannot be imported by {} ({})".format(sys.executable, "; ".join(reasons)),
+        f"TensorRT cannot be imported by Python {platform.python_version()} ({'; '.join(reasons)})",
         "sudo apt-get install python3-libnvinfer-dev, or the python3 that JetPack came with",
     )
 

@@ -67,8 +67,8 @@ TARGETS: dict[str, Target] = {
             "coreml-program",
             (("coremltools", "coremltools"),),
         ),
-        Target("jetson", ("fp32", "fp16", "int8"), "onnxruntime", ONNX, kit=True),
-        Target("rtx", ("fp32", "fp16", "int8"), "onnxruntime", (*ONNX, *RTX), module="jetson", kit=True),
+        Target("jetson", ("fp32", "fp16", "int8"), "tensorrt-graph", ONNX, kit=True),
+        Target("rtx", ("fp32", "fp16", "int8"), "tensorrt-graph", (*ONNX, *RTX), module="jetson", kit=True),
     )
 }
 
