@@ -71,20 +71,20 @@ def rows_of(run: Path) -> list[Row]:
 
 
 def lines_of(rows: list[Row]) -> list[list[str]]:
-    """The rows as the cells of HEAD."""
+    """The rows, measured or read from a CSV, as the cells of HEAD."""
     return [
         [
             row["model"],
             row["target"],
             row["precision"] + (f" ({len(row['kept'].split())} layers in float)" if row["kept"] else ""),
             row["io"],
-            f"{row['mb']:.3f}",
-            f"{row['checkpoint_dice']:.4f}",
-            f"{row['mean_change']:+.4f}",
-            f"{row['worst_change']:+.4f} {row['worst_class']}" if row["worst_class"] else "-",
-            f"{row['argmax_agreement']:.5f}",
+            f"{float(row['mb']):.3f}",
+            f"{float(row['checkpoint_dice']):.4f}",
+            f"{float(row['mean_change']):+.4f}",
+            f"{float(row['worst_change']):+.4f} {row['worst_class']}" if row["worst_class"] else "-",
+            f"{float(row['argmax_agreement']):.5f}",
             row["verdict"],
-            f"{row['seconds']:.1f}",
+            f"{float(row['seconds']):.1f}",
         ]
         for row in rows
     ]

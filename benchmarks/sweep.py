@@ -264,7 +264,8 @@ def print_tables(grid: Grid, runs: Sequence[Run], results: Path) -> None:
             print(table.markdown())
             written.append(path.with_suffix(".html"))
     picture = results.with_name(f"{results.stem}-curves.png")
-    written += [picture] if write_curves(runs, grid.title or grid.name, picture) else []
+    finished = [run for run in runs if is_finished(run)]
+    written += [picture] if write_curves(finished, grid.title or grid.name, picture) else []
     print("\n".join(map(str, written)))
 
 

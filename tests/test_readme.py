@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -15,7 +14,10 @@ import nibabel
 import pytest
 from disk import write_flare
 
-from benchmarks.collect import summary
+from benchmarks.collect import markdown, read_csv, summary
+from benchmarks.comparison import compare
+from benchmarks.conversions import HEAD, lines_of
+from benchmarks.grid import load_grid
 from benchmarks.table import text_table
 
 ROOT = Path(__file__).parent.parent
@@ -86,10 +88,18 @@ def test_the_table_is_the_one_in_the_results_file() -> None:
     assert text_table(json.loads((ROOT / path[1]).read_text())).rstrip() in README
 
 
+def table_of(path: Path) -> str:
+    """What the command that owns a results file prints of it."""
+    rows = read_csv(path)
+    per_case = path.with_name(f"{path.stem}-cases.csv")
+    if per_case.exists():
+        return compare(load_grid(rows[0]["dataset"]), rows, read_csv(per_case)).markdown()
+    return markdown(HEAD, lines_of(rows)) if "verdict" in rows[0] else summary(rows)
+
+
 def test_every_table_of_the_docs_is_what_its_file_says() -> None:
     text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("results.md", "method.md"))
-    files = re.findall(r"\((\.\./benchmarks/results/[^)]+\.csv)\)", text)
+    files = re.findall(r"\[results file\]\(\.\./(benchmarks/results/[^)]+\.csv)\)", text)
     assert files
     for name in files:
-        rows = list(csv.DictReader((ROOT / "docs" / name).read_text().splitlines()))
-        assert summary(rows) in text
+        assert table_of(ROOT / name).rstrip() in text

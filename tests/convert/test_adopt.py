@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import own_networks
+import foreign_networks
 import pytest
 import torch
 import yaml
@@ -33,9 +33,9 @@ def elsewhere(tiny_run: Path, tmp_path: Path) -> Elsewhere:
 
     def make(name: str) -> tuple[str, Path, Path, str]:
         torch.manual_seed(0)
-        network = getattr(own_networks, name)(contract.channels, contract.classes)
+        network = getattr(foreign_networks, name)(contract.channels, contract.classes)
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, tmp_path / f"{name}.safetensors")
-        return f"own_networks:{name}", tmp_path / f"{name}.safetensors", tmp_path / "contract.json", data
+        return f"foreign_networks:{name}", tmp_path / f"{name}.safetensors", tmp_path / "contract.json", data
 
     return make
 
@@ -54,12 +54,12 @@ def test_monais_basic_unet_reaches_every_target(
 ) -> None:
     pytest.importorskip("monai", reason="pip install monai")
     out = tmp_path / "run"
-    assert lint(own_networks.basic_unet(1, 4), (1, 1, 32, 32), settle=True) == []
+    assert lint(foreign_networks.basic_unet(1, 4), (1, 1, 32, 32), settle=True) == []
     assert convert(monkeypatch, elsewhere("basic_unet"), "--out", out, "--target", target, "--io", "both") == 0
     bundle = open_bundle(out / "bundle")
     assert [one.id for one in bundle.artefacts] == [f"{target}-fp32", f"{target}-fp32-raw"]
     assert all(entry["argmax_agreement"] > 0.9999 for entry in bundle.report["artefacts"])
-    assert bundle.contract.provenance["model"] == "own_networks:basic_unet"
+    assert bundle.contract.provenance["model"] == "foreign_networks:basic_unet"
 
 
 def test_the_same_again_does_nothing_and_another_is_refused(elsewhere: Elsewhere, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_same_again_does_nothing_and_another_is_refused(elsewhere: Elsewhere
     before = {one.name: one.stat().st_mtime_ns for one in out.iterdir()}
     assert adopt(*given, out) == out
     assert {one.name: one.stat().st_mtime_ns for one in out.iterdir()} == before
-    changed = own_networks.pointwise(1, Contract.load(given[2]).classes)
+    changed = foreign_networks.pointwise(1, Contract.load(given[2]).classes)
     save_file(changed.state_dict(), given[1])
     with pytest.raises(UsageError, match="holds another run"):
         adopt(*given, out)
@@ -91,7 +91,7 @@ def test_mistakes_leave_nothing_behind(elsewhere: Elsewhere, tmp_path: Path) -> 
         (model, tmp_path / "absent.safetensors"): "no weights at",
         (model, pickled): r"not a safetensors file.*which cannot run code.*save_file",
         ("unet8", weights): r"allowed: your own network: package\.module:factory",
-        ("own_networks:halving", weights): "does not hold the weights of own_networks:halving",
+        ("foreign_networks:halving", weights): "does not hold the weights of foreign_networks:halving",
         elsewhere("halving")[:2]: r"gives \(1, \d+, 16, 16\); allowed: logits",
     }
     for (name, file), message in wrong.items():

@@ -1,4 +1,4 @@
-"""Networks as a user would bring them: `own_networks:basic_unet`."""
+"""Networks as a user would bring them: `foreign_networks:basic_unet`."""
 
 from __future__ import annotations
 
