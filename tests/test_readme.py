@@ -98,7 +98,8 @@ def table_of(path: Path) -> str:
 
 
 def test_every_table_of_the_docs_is_what_its_file_says() -> None:
-    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("results.md", "method.md", "gate.md"))
+    pages = ("results.md", "method.md", "gate.md")
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in pages)
     files = re.findall(r"\[results file\]\(\.\./(benchmarks/results/[^)]+\.csv)\)", text)
     assert files
     for name in files:
