@@ -82,6 +82,10 @@ def to_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
         raise RefusedError(f"the network cannot be written in opset {OPSET} ({reason})") from error
     model.ir_version = IR_VERSION
     graph = model.graph
+    for node in graph.node:
+        # The converter turns a reduction's axes back into an attribute, and leaves this one of opset 18.
+        for left in [one for one in node.attribute if one.name == "noop_with_empty_axes"]:
+            node.attribute.remove(left)
     image, output = graph.input[0], graph.output[0]
     if image.type.tensor_type.elem_type == TensorProto.INT16:
         image.type.tensor_type.elem_type = TensorProto.FLOAT
