@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fragile import fragile_run
@@ -29,9 +28,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]  # root to whom permissions apply
 
 
-def start(
-    *words: object, module: str = "convert", prefix: list[str] | None = None, **options: object
-) -> subprocess.Popen[str]:
+def start(*words: object, module: str = "convert", prefix: list[str] | None = None) -> subprocess.Popen[str]:
     """The command in the background."""
     return subprocess.Popen(
         [*(prefix or []), sys.executable, "-m", module, *map(str, words)],
@@ -40,13 +37,12 @@ def start(
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        **options,  # type: ignore[call-overload]
     )
 
 
-def run(*words: object, **options: Any) -> tuple[int, str, str]:
+def run(*words: object, module: str = "convert", prefix: list[str] | None = None) -> tuple[int, str, str]:
     """Exit code, stdout, stderr."""
-    process = start(*words, **options)
+    process = start(*words, module=module, prefix=prefix)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
