@@ -25,17 +25,26 @@ def read_picture(path: Path, contract: Contract) -> NDArray[np.generic]:
     """
     if not path.is_file():
         raise DataError(f"no file {path}", hint="check the path")
-    flag = cv2.IMREAD_COLOR if contract.channels == 3 else cv2.IMREAD_GRAYSCALE
-    found = cv2.imdecode(np.fromfile(path, np.uint8), flag | cv2.IMREAD_ANYDEPTH) if path.stat().st_size else None
+    flag = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # always in colour: cv2's own grey depends on the file's format
+    found = cv2.imdecode(np.fromfile(path, np.uint8), flag) if path.stat().st_size else None
     if found is None:
         raise DataError(f"{path} is not a readable picture", allowed="PNG or JPEG")
     if found.dtype != np.uint8:
         raise DataError(f"{path} has {found.dtype} pixels", allowed="8 bits per channel")
-    image = found[..., ::-1] if contract.channels == 3 else found[..., None]
+    image = found[..., ::-1] if contract.channels == 3 else luma(found[..., ::-1])[..., None]
     if contract.pixel == "uint8":
         return image
     low, high = contract.intensity.low, contract.intensity.high
     return low + image.astype(np.float64) / 255.0 * (high - low)
+
+
+def luma(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) red, green, blue -> (H, W): BT.601 in whole numbers, so that every language agrees.
+
+    A grey picture, whose three values are equal, stays as it is.
+    """
+    red, green, blue = (picture[..., i].astype(np.uint32) for i in range(3))
+    return np.asarray((9798 * red + 19235 * green + 3735 * blue + 16384) >> 15, np.uint8)
 
 
 def to_grey(image: NDArray[np.generic], contract: Contract) -> NDArray[np.uint8]:
@@ -47,10 +56,10 @@ def to_grey(image: NDArray[np.generic], contract: Contract) -> NDArray[np.uint8]
     return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
 
 
-def overlay(
+def tint(
     image: NDArray[np.generic], mask: NDArray[np.uint8], contract: Contract, opacity: float = 0.45
 ) -> NDArray[np.uint8]:
-    """The image with its mask in the contract's colours: a tint inside, a line around each class.
+    """The image with a tint of the contract's colours over every class but background.
 
     Args:
         image: (H, W) or (H, W, C); mask: (H, W) label ids; opacity of the tint, 0 to 1.
@@ -59,9 +68,15 @@ def overlay(
     """
     picture = to_grey(image, contract).astype(np.float64)
     colours = np.array(contract.palette, np.float64)[mask]
-    inside = (mask > 0)[..., None]
-    picture = np.where(inside, (1 - opacity) * picture + opacity * colours, picture)
-    result = np.ascontiguousarray(np.floor(picture + 0.5).astype(np.uint8))
+    picture = np.where((mask > 0)[..., None], (1 - opacity) * picture + opacity * colours, picture)
+    return np.floor(picture + 0.5).astype(np.uint8)
+
+
+def overlay(
+    image: NDArray[np.generic], mask: NDArray[np.uint8], contract: Contract, opacity: float = 0.45
+) -> NDArray[np.uint8]:
+    """`tint`, with a line around each class; the same arguments and result."""
+    result = np.ascontiguousarray(tint(image, mask, contract, opacity))
     for label in contract.labels[1:]:
         outlines, _ = cv2.findContours((mask == label.id).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(result, outlines, -1, label.color, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acwskd_edge.commandline import Parser
-from acwskd_edge.errors import UsageError, exit_with
+from acwskd_edge.errors import GateError, UsageError, exit_with
 
 if TYPE_CHECKING:
     from convert.ssh import Device
@@ -20,6 +20,7 @@ python -m convert runs/student --target all --precision fp32,fp16,int8
 python -m convert runs/student --target all --precision auto
 python -m convert runs/student --target tflite --precision int8 --io raw
 python -m convert runs/student --target jetson --precision fp16 --io raw --on user@jetson
+python -m convert runs/student --target tflite --precision all --install web_demo,android_demo
 python -m convert runs/student --target onnx --max-dice-drop 0.005 --data flare22:data/FLARE22
 python -m convert --model my_package.networks:unet --weights unet.safetensors --contract contract.json \\
     --data acdc:data/ACDC --out runs/mine --target all --precision auto
@@ -53,6 +54,7 @@ def device_of(args: Namespace, targets: list[str]) -> Device | None:
 def main() -> int:
     """Parse and check what can be checked before anything heavy is imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads sleep; on busy cores spinning costs 40x
+    from convert.install import APPS, find_app, install
     from convert.targets import ALL, TARGETS, find_target
 
     parser = Parser("python -m convert", __doc__ or "", EXAMPLES)
@@ -67,6 +69,7 @@ def main() -> int:
     )
     parser.add_argument("--cases", type=int, default=0, help="validation cases the gate measures on (all)")
     parser.add_argument("--data", help="kind:path, if the run's data has moved; always with --weights")
+    parser.add_argument("--install", default="", metavar="APP", help=f"and put what passed into {', '.join(APPS)}")
     parser.add_argument("--model", help="package.module:factory of a network of your own; imported, so trust it")
     there = parser.add_argument_group("a device that builds, verifies and times the engine of target jetson")
     there.add_argument("--on", metavar="HOST", help="[user@]host as ssh takes it; ssh must work without a question")
@@ -102,6 +105,9 @@ def main() -> int:
         raise UsageError("RUN together with --weights, --contract or --out", allowed="one or the other")
     if not args.run and missing:
         raise UsageError(f"no RUN, and no {', '.join(missing)}", hint="python -m convert --help")
+    apps = words(args.install, list(APPS))
+    for name in apps:
+        find_app(name)
     device = device_of(args, targets)
     if args.workspace < 1:
         raise UsageError(f"--workspace {args.workspace}", allowed="1 MB or more")
@@ -117,7 +123,12 @@ def main() -> int:
         args.run = adopt(args.model, args.weights, args.contract, args.data, args.out)
     flags = Flags(args.workspace, args.dla)
     gate = (args.max_dice_drop, args.cases)
-    convert(args.run, Settings(targets, precisions, ios, *gate, args.data, args.model, device, flags))
+    try:
+        convert(args.run, Settings(targets, precisions, ios, *gate, args.data, args.model, device, flags))
+    except GateError:
+        install(args.run, apps)  # what passed
+        raise
+    install(args.run, apps)
     return 0
 
 

@@ -20,6 +20,7 @@ MODELS: dict[str, Callable[[int, int], UNet]] = {
     "unet64": lambda channels, classes: UNet(channels, classes, width=64),
     "unet16": lambda channels, classes: UNet(channels, classes, width=16),
     "unet8": lambda channels, classes: UNet(channels, classes, width=8),
+    "s2d8": lambda channels, classes: UNet(channels, classes, width=8, levels=4, stem=2),
     "s2d16": lambda channels, classes: UNet(channels, classes, width=16, levels=4, stem=2),
     "s2d24": lambda channels, classes: UNet(channels, classes, width=24, levels=4, stem=2),
 }
