@@ -4,10 +4,11 @@ PY := .venv/bin/python
 DEMO := runs/demo
 DEMO_UNET := runs/demo-unet
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test sample check format clean
 help:
 	@echo "make demo    train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
 	@echo "make test    the whole test suite"
+	@echo "make sample  train the demo apps' small network and install it in all three (ten minutes)"
 	@echo "make check   ruff and mypy"
 	@echo "make format  ruff format"
 	@echo "make clean   delete .venv and the demo's runs"
@@ -32,6 +33,11 @@ demo: setup
 
 test: setup
 	$(PY) -m pytest -n 2 --dist worksteal
+
+# Identical to the bundles that are committed, on the same kind of machine.
+sample: setup
+	$(PY) -m train --recipe sample --out runs/sample
+	$(PY) -m convert runs/sample --target tflite,coreml --precision all --install web_demo,android_demo,ios_demo
 
 check: setup
 	$(PY) -m ruff check .

@@ -21,6 +21,7 @@ from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import UsageError, exit_with
 
 if TYPE_CHECKING:
+    from benchmarks.collect import Row
     from benchmarks.grid import Grid, Run
 
 EXAMPLES = """
@@ -232,17 +233,52 @@ def cases_file(results: Path) -> Path:
 
 
 def write_results(grid: Grid, runs: Sequence[Run], results: Path, split: str = "val") -> None:
-    """Write the finished runs as rows, and their scores case by case, in the grid's order."""
-    from acwskd_edge.files import write_atomic
-    from benchmarks.collect import SCORES, cases_of, row_of, to_csv
+    """Write the finished runs as rows, and their scores case by case, in the grid's order.
 
-    rank = [method.name for method in grid.methods]
+    Rows of runs whose folders are not here, trained on another machine or day, stay as long as the grid has such a run.
+    """
+    from acwskd_edge.files import write_atomic
+    from benchmarks.collect import SCORES, cases_of, read_csv, row_of, to_csv
+
+    rank = {(run.method, run.seed): i for i, run in enumerate(sorted(runs, key=lambda run: method_rank(grid, run)))}
     known = [run for run in runs if is_finished(run) and (run.folder / SCORES[split]).exists()]
-    known.sort(key=lambda run: (rank.index(run.method), run.seed))
+    here = {(run.method, run.seed) for run in known}
+    elsewhere = {
+        (run.method, run.seed)
+        for run in runs
+        for row in (read_csv(results) if results.exists() else [])
+        if is_row_of(row, run) and (run.method, run.seed) not in here
+    }
+
+    def in_order(path: Path, rows: list[Row]) -> str:
+        old = [row for row in (read_csv(path) if elsewhere else []) if key_of(row) in elsewhere]
+        return to_csv(sorted([*rows, *old], key=lambda row: rank[key_of(row)]))
+
     if known:
-        write_atomic(results, to_csv([row_of(run.folder, run.method, split, grid.rule) for run in known]))
         cases = [case for run in known for case in cases_of(run.folder, run.method, run.seed, split, grid.rule)]
-        write_atomic(cases_file(results), to_csv(cases))
+        tables = {
+            results: in_order(results, [row_of(run.folder, run.method, split, grid.rule) for run in known]),
+            cases_file(results): in_order(cases_file(results), cases),
+        }
+        for path, text in tables.items():
+            write_atomic(path, text)
+
+
+def method_rank(grid: Grid, run: Run) -> tuple[int, int]:
+    """Where a run stands in the results files."""
+    return [method.name for method in grid.methods].index(run.method), run.seed
+
+
+def key_of(row: Row) -> tuple[str, int]:
+    """Which run a row is of."""
+    return str(row["method"]), int(row["seed"])
+
+
+def is_row_of(row: Row, run: Run) -> bool:
+    """Whether a results file's row is of this very run: its method, seed and schedule."""
+    recipe = run.recipe.to_dict()
+    shared = ("model", "steps", "size", "batch", "lr", "precision", "threads")
+    return key_of(row) == (run.method, run.seed) and all(row[name] == str(recipe[name]) for name in shared)
 
 
 def print_tables(grid: Grid, runs: Sequence[Run], results: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -117,6 +118,22 @@ class TestSweep:
         assert set(json.loads(first)["patients"]) == {"FLARE22_Tr_0010", "FLARE22_Tr_0014"}
         assert {row["split"] for row in read_csv(root / "results/boxes-test.csv")} == {"test"}
         assert "test split: 2 cases of 2 patients" in (root / "results/boxes-test.md").read_text()
+
+    def test_rows_of_runs_that_are_not_here_stay(self, swept: tuple[Path, list[str], int, str], tmp_path: Path) -> None:
+        root = swept[0]
+        grid, results = load_grid(str(root / "boxes.yaml")), tmp_path / "boxes.csv"
+        for name in ("boxes.csv", "boxes-cases.csv"):
+            (tmp_path / name).write_bytes((root / "results" / name).read_bytes())
+        elsewhere = [
+            replace(run, folder=tmp_path / "gone") if run.method == "kd" else run for run in grid.runs(root / "runs")
+        ]
+        sweep.write_results(grid, elsewhere, results)
+        for name in ("boxes.csv", "boxes-cases.csv"):
+            assert read_csv(tmp_path / name) == read_csv(root / "results" / name)
+        next(run for run in elsewhere if run.method == "kd").overrides["steps"] = 5  # another run by the same name
+        sweep.write_results(grid, elsewhere, results)
+        assert [row["method"] for row in read_csv(results)] == ["plain"]
+        assert {row["method"] for row in read_csv(tmp_path / "boxes-cases.csv")} == {"plain"}
 
     def test_a_run_of_another_recipe_is_not_taken_for_finished(self, swept: tuple[Path, list[str], int, str]) -> None:
         root = swept[0]
