@@ -84,8 +84,8 @@ def install_one(bundle: Bundle, name: str) -> list[str]:
     sizes = {one.id: int(bundle.measured(one)["bytes"]) for one in chosen}
     if sum(sizes.values()) > MOST:
         raise UsageError(
-            f"{', '.join(f'{key} {size / 1e6:.0f} MB' for key, size in sizes.items())} for a phone",
-            allowed=f"{MOST / 1e6:.0f} MB in all",
+            f"{', '.join(f'{key} {size / 1e6:.1f} MB' for key, size in sizes.items())} for a phone",
+            allowed=f"{MOST / 1e6:.1f} MB in all",
             hint="fewer precisions, or a smaller model",
         )
     with new_folder(app.place) as folder:
