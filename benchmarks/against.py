@@ -135,10 +135,10 @@ def measure(run: Path, where: str | None, count: int, rounds: int, without: list
     from acwskd_edge.runtimes.torch_eager import load_network
     from benchmarks.latency import interleave, speedup
     from benchmarks.rivals import Given
+    from convert.basis import check_run, run_data
     from convert.calibration import choose
     from convert.gate import reference_of
     from convert.machine import machine, versions
-    from convert.pipeline import check_run, run_data
     from convert.targets import TARGETS
     from train.state import WEIGHTS
 

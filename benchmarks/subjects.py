@@ -14,7 +14,7 @@ from acwskd_edge.contract import Contract
 from acwskd_edge.data import DataSet, open_data, split_hash
 from acwskd_edge.errors import DataError, UsageError
 from acwskd_edge.files import restore_folder, sha256
-from convert.pipeline import check_run, run_data
+from convert.basis import check_run, run_data
 from train.state import WEIGHTS
 
 SAME_CHECKPOINT = 5e-4  # Dice; one checkpoint measured on the same cases on another machine differs by less

@@ -114,8 +114,9 @@ def main() -> int:
     if args.dla is not None and (targets != ["jetson"] or precisions != ["fp16"] or args.dla not in (0, 1)):
         given = f"--dla {args.dla} with --target {args.target} --precision {args.precision}"
         raise UsageError(given, allowed="--dla 0 or 1 with --target jetson --precision fp16; a DLA takes no Q/DQ graph")
+    from convert.basis import Settings
     from convert.kits import Flags
-    from convert.pipeline import Settings, convert
+    from convert.pipeline import convert
 
     if not args.run:
         from convert.adopt import adopt

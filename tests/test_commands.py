@@ -15,7 +15,8 @@ import pytest
 from disk import write_flare
 from spoil import damage
 
-from convert.pipeline import Settings, convert
+from convert.basis import Settings
+from convert.pipeline import convert
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {

@@ -19,7 +19,8 @@ from fragile import fragile_run
 from acwskd_edge.bundle import open_bundle
 from acwskd_edge.errors import UsageError
 from acwskd_edge.files import only_writer
-from convert.pipeline import Settings, convert
+from convert.basis import Settings
+from convert.pipeline import convert
 from train.loop import train
 from train.recipe import Recipe
 

@@ -27,7 +27,8 @@ from acwskd_edge.preprocess import normalise, to_image
 from acwskd_edge.runtimes import trt_common
 from acwskd_edge.verify import verify
 from convert import kits
-from convert.pipeline import Settings, convert
+from convert.basis import Settings
+from convert.pipeline import convert
 
 rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT-RTX is not installed"

@@ -14,7 +14,8 @@ from acwskd_edge.data import cases_in
 from acwskd_edge.errors import DataError, GateError, RefusedError, TamperedError, UsageError
 from acwskd_edge.files import only_writer
 from acwskd_edge.verify import verify
-from convert.pipeline import Settings, Workshop, convert
+from convert.basis import Basis, Settings
+from convert.pipeline import convert
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_damaged_weights_are_refused_and_nothing_is_written(run: Path) -> None:
 
 
 def test_calibration_comes_from_training_cases(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Workshop(run, onnx())
+    work = Basis(run, onnx())
     asked: list[str] = []
     load = work.data.load
     monkeypatch.setattr(work.data, "load", lambda one: asked.append(one) or load(one))

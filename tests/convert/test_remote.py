@@ -23,7 +23,8 @@ from acwskd_edge.errors import AcwskdError, GateError, MissingDependency, Tamper
 from acwskd_edge.files import sha256
 from convert import ssh_agent
 from convert.__main__ import main
-from convert.pipeline import Settings, convert
+from convert.basis import Settings
+from convert.pipeline import convert
 from convert.remote import Built, build_on
 from convert.ssh import Device, Dropped, Unreachable
 
