@@ -87,7 +87,7 @@ class Engines:
                 except AcwskdError as error:
                     self.trouble = self.trouble or error
             return kits.Stop("device", 1, str(self.trouble))
-        return kits.build_here(kit)
+        return kits.build_here(kit, show=lambda line: print(f"  {line}", flush=True))
 
     def set_aside(self, kit: Kit, entry: Entry, refused: bool) -> None:
         """A refused engine lies in RUN/rejected, as long as it is refused."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -235,19 +235,26 @@ class Stop:
     why: str
 
 
-def build_here(kit: Kit, stages: Sequence[str] = STAGES) -> Stop | None:
-    """Run the kit's own scripts on this machine, results into `kit.results`; None if all ended well."""
+def build_here(kit: Kit, stages: Sequence[str] = STAGES, show: Callable[[str], None] | None = None) -> Stop | None:
+    """Run the kit's own scripts on this machine, results into `kit.results`; None if all ended well.
+
+    Args:
+        show: is told each line that they print, while they run.
+    """
     for stage in stages:
-        done = subprocess.run(
-            [sys.executable, str(kit.folder / f"{stage}.py"), "--out", str(kit.results)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-            why = lines[-1].removeprefix("error: ") if lines else f"{stage}.py ended with exit code {done.returncode}"
-            return Stop(stage, done.returncode, why)
+        command = [sys.executable, "-u", str(kit.folder / f"{stage}.py"), "--out", str(kit.results)]
+        with tempfile.TemporaryFile("w+") as errors:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as script:
+                assert script.stdout
+                for line in script.stdout:
+                    if show:
+                        show(line.rstrip())
+            errors.seek(0)
+            said = errors.read().splitlines()
+        if script.returncode:
+            lines = [line for line in said if line.startswith("error: ")]
+            why = lines[-1].removeprefix("error: ") if lines else f"{stage}.py ended with exit code {script.returncode}"
+            return Stop(stage, script.returncode, why)
     return None
 
 

@@ -37,14 +37,14 @@ class TensorRtRuntime:
 
 
 def load(path: Path, threads: int) -> TensorRtRuntime:
-    """Load an engine whose fingerprint lies beside it; `threads` means nothing on a GPU.
+    """Load an engine that was built on this machine; `threads` means nothing on a GPU.
 
     Raises:
         MissingDependency: no TensorRT, CUDA or GPU here.
         RefusedError: the engine was built on another machine or by another TensorRT, or no memory is left for it.
         UsageError: a file that is no engine of ours.
     """
-    recorded = common.read_json(common.fingerprint_path(path))
+    recorded = common.fingerprint_of(path)
     try:
         return TensorRtRuntime(common.load_engine(path, REBUILD, bool(recorded.get("rtx"))), path)
     except common.Trouble as trouble:

@@ -1,7 +1,7 @@
 """What every TensorRT job shares: finding TensorRT and CUDA, the fingerprint, the engine and its buffers, exit codes.
 
 The library uses this file through runtimes/tensorrt.py, and a build kit carries a copy of it: so it imports nothing but
-the standard library, numpy and the machine's own TensorRT, and runs on Python 3.8 with TensorRT 8.6, 10 and 11.
+the standard library, numpy and the machine's own TensorRT, and runs on Python 3.8, numpy 1.17 and TensorRT 8.5 to 11.
 CUDA is called through ctypes on libcudart and libcuda, which are there wherever TensorRT runs; nothing else is needed.
 """
 
@@ -21,15 +21,21 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # came with numpy 1.21; JetPack 5 has 1.17
 
 HERE = Path(__file__).resolve().parent
 FAILED, REFUSED, NO_TENSORRT, NO_SPACE, MISMATCH = 1, 3, 4, 5, 6  # exit codes
 RTX = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # import names of TensorRT-RTX, whose builder needs no GPU
 LAYER = r"LayerType: (\w+), Inputs: \[ \{.*?Datatype: (\w+)"  # of a built engine, in the builder's verbose words
+OLDEST = (8, 5)  # of TensorRT, the first with inputs and outputs by name
+TYPES: dict[str, Any] = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8}
+"""TensorRT's names of types; its own `nptype` of 8.5 fails with numpy 1.24 and later."""
+MARK = "acwskd-edge engine "  # before the fingerprint in the network's name, which TensorRT keeps in the engine
 DEVICE = ("gpu", "compute_capability", "tensorrt", "cuda", "driver", "l4t")  # of a fingerprint, what the machine says
 
 
@@ -142,14 +148,22 @@ def import_tensorrt(rtx: bool = False) -> Any:
     """The machine's TensorRT, or where `rtx` allows it TensorRT-RTX.
 
     Raises:
-        Trouble: none can be imported.
+        Trouble: none can be imported, or it is too old.
     """
     reasons = []
     for name in ("tensorrt",) + (RTX if rtx else ()):
         try:
-            return importlib.import_module(name)
+            trt = importlib.import_module(name)
         except (ImportError, OSError, RuntimeError) as error:
             reasons.append(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            continue
+        if name not in RTX and version_of(trt) < OLDEST:
+            raise Trouble(
+                NO_TENSORRT,
+                f"TensorRT {trt.__version__} is too old: {OLDEST[0]}.{OLDEST[1]} or later is needed",
+                "JetPack 5.1 or later, or python -m convert RUN --target onnx",
+            )
+        return trt
     raise Trouble(
         NO_TENSORRT,
         f"TensorRT cannot be imported by Python {platform.python_version()} ({'; '.join(reasons)})",
@@ -264,32 +278,6 @@ class Cuda:
         return result.value
 
 
-def find_cuda(kit: dict[str, Any]) -> Cuda | None:
-    """CUDA; None where there is none and the kit's TensorRT-RTX builds without.
-
-    Raises:
-        Trouble: there is none and the kit needs it.
-    """
-    try:
-        return Cuda()
-    except Trouble:
-        if kit["rtx"]:
-            return None
-        raise
-
-
-def require_space(kit: dict[str, Any], disk: int, memory: int | None) -> None:
-    """Refuse to begin what will not fit.
-
-    Raises:
-        Trouble: less free than kit.json says a build needs.
-    """
-    for what, free, needed in (("disk", disk, kit["needs"]["disk"]), ("memory", memory, kit["needs"]["memory"])):
-        if free is not None and free < needed:
-            told = f"{free / 1e6:.0f} MB of {what} free, {needed / 1e6:.0f} MB needed"
-            raise Trouble(NO_SPACE, told, f"free {what}, then the same command")
-
-
 def dotted(version: int) -> str:
     """CUDA's 12060 -> 12.6."""
     return f"{version // 1000}.{version % 1000 // 10}"
@@ -378,7 +366,7 @@ class Engine:
     def buffers(self, name: str) -> tuple[NDArray[Any], ctypes.c_void_p]:
         """A pinned host array for a tensor, and its memory on the GPU."""
         shape = tuple(self.engine.get_tensor_shape(name))
-        dtype = np.dtype(self.trt.nptype(self.engine.get_tensor_dtype(name)))
+        dtype = np.dtype(TYPES[self.engine.get_tensor_dtype(name).name])
         if min(shape) < 1:
             raise Trouble(FAILED, f"engine has the dynamic shape {shape} of {name}", "convert again")
         size = int(np.prod(shape)) * dtype.itemsize
@@ -441,7 +429,7 @@ class Engine:
 
 
 def load_engine(path: Path, rebuild: str, rtx: bool = False) -> Engine:
-    """Load an engine whose fingerprint, `<engine>.json` beside it, is this machine's.
+    """Load an engine whose fingerprint is this machine's.
 
     Args:
         rebuild: the command that builds it again, for messages.
@@ -449,14 +437,28 @@ def load_engine(path: Path, rebuild: str, rtx: bool = False) -> Engine:
     Raises:
         Trouble: no fingerprint, another machine or TensorRT, a changed file, or none of what it needs is here.
     """
-    recorded = read_json(fingerprint_path(path))
-    if not recorded or not path.is_file():
-        raise Trouble(MISMATCH, f"{path} or its fingerprint is missing", rebuild)
+    recorded = fingerprint_of(path)
+    if not recorded:
+        raise Trouble(MISMATCH, f"{path} is missing or has no fingerprint", rebuild)
     trt = import_tensorrt(rtx)
     require_same(path.name, recorded, device_facts(trt, Cuda()), rebuild)
-    if sha256(path) != recorded["engine_sha256"]:
+    if "engine_sha256" in recorded and sha256(path) != recorded["engine_sha256"]:
         raise Trouble(MISMATCH, f"{path} was changed after it was built", rebuild)
     return Engine(trt, path.read_bytes(), rebuild)
+
+
+def fingerprint_of(path: Path) -> dict[str, Any]:
+    """An engine's fingerprint: `<engine>.json` beside it, else its network's name; empty if there is neither."""
+    if not path.is_file():
+        return {}
+    if beside := read_json(fingerprint_path(path)):
+        return beside
+    rest = path.read_bytes().partition(MARK.encode())[2]
+    try:
+        found, _ = json.JSONDecoder().raw_decode(rest.decode("utf-8", "replace"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def fingerprint_path(engine: Path) -> Path:

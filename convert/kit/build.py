@@ -9,6 +9,7 @@ Exit codes: 0 ok, 4 TensorRT or CUDA is missing, 5 too little disk or memory, 1 
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import trt_common as common
-from preflight import free_memory
+from preflight import find_cuda, free_memory, require_space
 
 
 class Step:
@@ -146,7 +147,7 @@ def build(trt: Any, kit: dict[str, Any], facts: dict[str, Any], architecture: st
     """One engine with its fingerprint; returns what build.json says of it.
 
     Raises:
-        Trouble: the graph is refused, or TensorRT gives no engine.
+        Trouble: the graph is refused, there is no such accelerator, or TensorRT gives no engine.
     """
     started, log = time.monotonic(), common.logger_of(trt)
     try:
@@ -154,14 +155,29 @@ def build(trt: Any, kit: dict[str, Any], facts: dict[str, Any], architecture: st
     except TypeError:  # what pybind11 raises when TensorRT finds no usable GPU
         hint = "run this on the device, and see that its driver is loaded"
         raise common.Trouble(common.NO_TENSORRT, f"TensorRT makes no builder: {log.errors()}", hint) from None
+    version, dla = trt.__version__, kit["flags"]["dla"]
+    if dla is not None and dla >= builder.num_DLA_cores:
+        told = f"no deep learning accelerator {dla} here: TensorRT {version} sees {builder.num_DLA_cores}"
+        raise common.Trouble(common.FAILED, told, "convert again without --dla")
     network, parser = parse(trt, builder, log, kit)
+    fingerprint = {
+        "schema": 1,
+        "key": kit["key"],
+        **facts,
+        "architecture": architecture,
+        "onnx_sha256": kit["onnx"]["sha256"],
+        "precision": kit["precision"],
+        "io": kit["io"],
+        "flags": kit["flags"],
+        "rtx": bool(kit["rtx"]),
+    }
+    network.name = common.MARK + json.dumps(fingerprint)
     layers = layers_of(trt, network)
     config = configure(trt, builder, kit, architecture)
-    version = trt.__version__
     place = out / "timing.{}.{}.cache".format(version, facts["compute_capability"] or architecture)
     cache = use_cache(trt, config, place)
     on_dla = None
-    if kit["flags"]["dla"] is not None:
+    if dla is not None:
         on_dla = sum(bool(config.can_run_on_DLA(network.get_layer(i))) for i in range(network.num_layers))
     plan = builder.build_serialized_network(network, config)
     del parser
@@ -178,18 +194,7 @@ def build(trt: Any, kit: dict[str, Any], facts: dict[str, Any], architecture: st
     if cache is not None:
         common.write_atomic(place, bytes(cache.serialize()))
     seconds = round(time.monotonic() - started, 2)
-    fingerprint = {
-        "schema": 1,
-        "key": kit["key"],
-        **facts,
-        "architecture": architecture,
-        "onnx_sha256": kit["onnx"]["sha256"],
-        "precision": kit["precision"],
-        "io": kit["io"],
-        "flags": kit["flags"],
-        "rtx": bool(kit["rtx"]),
-        "engine_sha256": common.sha256(path),
-    }
+    fingerprint["engine_sha256"] = common.sha256(path)
     common.write_json(common.fingerprint_path(path), fingerprint)
     warnings = [message for severity, message in log.lines if severity == "WARNING"]
     print(f"build: {path.name}, {len(content) / 1e6:.2f} MB in {seconds:.1f} s", flush=True)
@@ -224,13 +229,13 @@ def main() -> int:
     out = common.out_folder(__doc__ or "")
     kit = common.open_kit()
     trt = common.import_tensorrt(bool(kit["rtx"]))
-    cuda = common.find_cuda(kit)
+    cuda = find_cuda(kit)
     facts = common.device_facts(trt, cuda)
     if finished(out, kit, facts):
         print("build: up to date")
         return 0
     out.mkdir(parents=True, exist_ok=True)
-    common.require_space(kit, shutil.disk_usage(str(out)).free, free_memory())
+    require_space(kit, shutil.disk_usage(str(out)).free, free_memory())
     architectures = [None] if cuda is not None else kit["rtx"]
     engines = [build(trt, kit, facts, one, out) for one in architectures]
     common.write_json(out / "build.json", {"key": kit["key"], **engines[0], "engines": engines})

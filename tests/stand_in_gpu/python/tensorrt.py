@@ -33,7 +33,7 @@ TYPES = {onnx.TensorProto.FLOAT: DataType.FLOAT, onnx.TensorProto.UINT8: DataTyp
 KINDS = {"Conv": "CONVOLUTION", "ConvTranspose": "DECONVOLUTION", "DequantizeLinear": "DEQUANTIZE"}
 
 
-def nptype(dtype: DataType) -> Any:
+def numpy_type(dtype: DataType) -> Any:
     return {DataType.FLOAT: np.float32, DataType.UINT8: np.uint8}[dtype]
 
 
@@ -62,7 +62,7 @@ class Layer:
 
 class Network:
     def __init__(self, flags: int) -> None:
-        self.flags, self.content, self.layers = flags, b"", []
+        self.flags, self.content, self.layers, self.name = flags, b"", [], "Unnamed Network 0"
 
     @property
     def num_layers(self) -> int:
@@ -124,6 +124,8 @@ class Config:
 
 
 class Builder:
+    num_DLA_cores = int(os.environ.get("FAKE_DLA_CORES", "0"))
+
     def __init__(self, logger: ILogger) -> None: ...
 
     def create_network(self, flags: int) -> Network:
@@ -148,7 +150,7 @@ class Builder:
             monitor.phase_start("Building", "", 2)
             assert monitor.step_complete("Building", 1)
             monitor.phase_finish("Building")
-        return b"ENGINE" + network.content
+        return b"ENGINE" + network.name.encode() + b"\0" + network.content
 
 
 class Inspector:
@@ -171,7 +173,7 @@ class Context:
         return stream != 0
 
     def view(self, name: str) -> Any:
-        shape, dtype = self.engine.get_tensor_shape(name), np.dtype(nptype(self.engine.get_tensor_dtype(name)))
+        shape, dtype = self.engine.get_tensor_shape(name), np.dtype(numpy_type(self.engine.get_tensor_dtype(name)))
         raw = (ctypes.c_char * (int(np.prod(shape)) * dtype.itemsize)).from_address(self.addresses[name])
         return np.frombuffer(raw, dtype).reshape(shape)
 
@@ -211,4 +213,4 @@ class Runtime:
     def __init__(self, logger: ILogger) -> None: ...
 
     def deserialize_cuda_engine(self, content: bytes) -> Engine | None:
-        return Engine(content[6:]) if content.startswith(b"ENGINE") else None
+        return Engine(content.partition(b"\0")[2]) if content.startswith(b"ENGINE") else None
