@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from benchmarks.cost import HOW
+from benchmarks.engines import section_html
 from benchmarks.markup import bullets, definitions, document, number, scroll, section, table
 from benchmarks.pictures import Strip
 from benchmarks.table import count, dice, milliseconds, ratio_text, short_reason, times
@@ -39,9 +40,11 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
     """
     names = [one["name"] for one in report["subjects"]]
     title = f"{', '.join(names[:-1])} against {names[-1]}"
+    engines = section_html(report)
     body = [
         header(report, title),
         section("Every checkpoint and artefact", main_table(report) + refusals(report)),
+        section("TensorRT engines, on their own devices", engines) if engines else "",
         section("Dice against latency", plot(pareto)) if pareto else "",
         section("Dice per class", dice_tables(report)),
         section("What the masks look like", overlays(report, strips, notices)),

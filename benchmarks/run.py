@@ -23,6 +23,7 @@ from acwskd_edge.evaluate import Segment, segment_with
 from acwskd_edge.files import only_writer, write_atomic, write_json
 from benchmarks.accuracy import GATE_SPLIT, PerCase, gated, measure_split
 from benchmarks.cost import cost_of
+from benchmarks.engines import engines_of, lines, second_route
 from benchmarks.pictures import Strip, choose_cases, pareto_svg, strips
 from benchmarks.report import page
 from benchmarks.rows import Row, grid_of, rows_of, surroundings, time_rows, to_dicts
@@ -31,7 +32,7 @@ from benchmarks.table import text_table
 from benchmarks.words import commands, headlines, warnings
 from convert.machine import machine, versions
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGES = tuple(
     (name, name)
     for name in ("torch", "onnxruntime", "ai-edge-litert", "coremltools", "numpy", "opencv-python-headless")
@@ -72,9 +73,9 @@ def benchmark(settings: Settings) -> Path:
             (out / "report.json").unlink(missing_ok=True)  # so that a kill between the two leaves no mismatched pair
             write_atomic(out / "index.html", html)
             write_json(out / "report.json", found)
-            print(text_table(found))
+            print(text_table(found), *lines(found), sep="\n")
         else:
-            print(text_table(found))
+            print(text_table(found), *lines(found), sep="\n")
             print("up to date; --again measures anew")
     print(out / "index.html")
     return out / "index.html"
@@ -144,6 +145,8 @@ def measure(subjects: list[Subject], settings: Settings, key: str) -> tuple[dict
         "versions": tools(),
         "subjects": [facts_of(one) for one in subjects],
         "rows": to_dicts(rows),
+        "engines": engines_of(subjects),
+        "torch_tensorrt": second_route(subjects, settings.runs, settings.threads),
         "commands": [line for one in subjects for line in commands(one)] + [own_command()],
     }
     report["headlines"] = headlines(report)

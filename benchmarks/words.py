@@ -92,8 +92,10 @@ def warnings(report: dict[str, Any], subjects: list[Subject]) -> list[str]:
             "Core ML artefacts were evaluated operation by operation on Linux, not on Apple hardware: their Dice does "
             "not cover the Neural Engine, and they have no latency."
         )
+    engines = any(one["milliseconds"] for one in report["engines"])
+    where, but = ("a phone", ", but of the engines,") if engines else ("a phone or a Jetson", "")
     found.append(
-        f"Not run on a phone or a Jetson: every latency is of {report['machine']['processor']}. Ratios on a desktop "
+        f"Not run on {where}: every latency{but} is of {report['machine']['processor']}. Ratios on a desktop "
         "or server processor, int8 ones above all, do not carry over to phones."
     )
     load, cores = report["machine"]["load_average"], report["machine"]["cores"]

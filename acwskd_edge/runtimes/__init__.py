@@ -46,6 +46,8 @@ class RuntimeEntry:
     timed: bool  # False: executes for correctness only, its latency says nothing
 
 
+TORCH_TENSORRT = "pip install torch-tensorrt (with the torch of its release), on an NVIDIA GPU"
+
 RUNTIMES: dict[str, RuntimeEntry] = {
     "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "pip install torch safetensors", True),
     "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", True),
@@ -53,6 +55,7 @@ RUNTIMES: dict[str, RuntimeEntry] = {
     "coreml-program": RuntimeEntry("acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", False),
     "tensorrt-graph": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", False),
     "tensorrt": RuntimeEntry("acwskd_edge.runtimes.tensorrt", "sudo apt-get install python3-libnvinfer-dev", True),
+    "torch-tensorrt": RuntimeEntry("acwskd_edge.runtimes.torch_tensorrt", TORCH_TENSORRT, True),
 }
 
 
