@@ -343,6 +343,8 @@ def lines_of(facts: dict[str, Any]) -> str:
     lines = [f"{facts['kit']}, {facts['bytes'] / 1e6:.2f} MB: {facts['state'].upper()}"]
     if facts["state"] in ("not built", "built, not run"):
         lines.append(f"no engine {'was built' if facts['state'] == 'not built' else 'ran'} here: {facts['why']}")
+    elif facts["why"] and facts["state"] == "passed":
+        lines.append(f"the engine is an earlier one; this time: {facts['why']}")
     seen = facts["tensorrt_rtx"]
     if "engines" in seen:
         network = seen["network"]

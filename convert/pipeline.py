@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def convert(run: Path, settings: Settings) -> Path:
         engines = Engines(basis)
         with writing(run):
             refused += engines.add(plan)
-    print(f"{run / 'bundle'} is sealed; next: acwskd-edge verify {run / 'bundle'}")
+    print(f"{run / 'bundle'} is sealed; next: {shlex.join(['acwskd-edge', 'verify', str(run / 'bundle')])}")
     if engines.trouble:
         raise engines.trouble
     if refused:

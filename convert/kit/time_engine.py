@@ -1,8 +1,8 @@
 """Time the engine, one picture at a time: writes time_engine.json.
 
 Copy in, compute and copy out from CUDA events on one stream, the compute replayed as a CUDA graph; `call` is the whole
-from the host's array to the host's mask by the host's clock. Milliseconds. For steady figures fix the clocks first:
-sudo nvpmodel -m 0; sudo jetson_clocks.
+from the host's array to the host's mask by the host's clock. Milliseconds. For steady figures fix power mode and clocks
+first: sudo nvpmodel -m ID (grep POWER_MODEL /etc/nvpmodel.conf lists them), then sudo jetson_clocks.
 Exit codes: 0 ok, 4 TensorRT or CUDA is missing, 5 too little memory, 6 the engine is of another machine, 1 other.
 """
 

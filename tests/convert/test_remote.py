@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -445,6 +446,19 @@ class TestRealKit:
         self.deliver(run, jetson)
         assert not list((run / "rejected").iterdir())
         assert open_bundle(run).find("trt-fp16-raw")
+
+    @pytest.mark.skipif(
+        importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT-RTX is not installed"
+    )
+    def test_nvidias_own_builder_runs_there_as_far_as_it_can_without_a_gpu(
+        self, run: Path, device: Sshd, tmp_path: Path
+    ) -> None:
+        convert(run, Settings(["rtx"], ["fp16"], ["raw"]))
+        with pytest.raises(MissingDependency, match=r"^127\.0\.0\.1: .*(CUDA|GPU)"):
+            build_on(on(device), run / "rtx/fp16-raw", tmp_path / "back")
+        built = sorted(one.name for one in (device.home / ".cache").rglob("*.engine"))
+        assert built == ["model.SM86.engine", "model.SM89.engine"]
+        assert not (tmp_path / "back").exists()
 
 
 @pytest.mark.parametrize(
