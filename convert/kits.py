@@ -276,7 +276,8 @@ def state_of(kit: Kit) -> str:
 def parsed_by_rtx(kit: Kit) -> dict[str, Any]:
     """What NVIDIA's own parser and builder say of the kit's graph: TensorRT-RTX runs both without a GPU.
 
-    The kit's build.py builds an engine for each of ARCHITECTURES, which are thrown away.
+    The kit's build.py builds an engine for each of ARCHITECTURES, which are thrown away. TensorRT-RTX has no DLA, so
+    that the kit of one is built for the GPU.
 
     Returns:
         For report.json: `evidence_of` its build.json, or why there is none.
@@ -284,9 +285,8 @@ def parsed_by_rtx(kit: Kit) -> dict[str, Any]:
     if importlib.util.find_spec("tensorrt_rtx_bindings") is None:
         return {"skipped": "TensorRT-RTX is not installed here; docs/targets/jetson.md has the command"}
     with tempfile.TemporaryDirectory() as name:
-        trial = Kit(
-            Path(shutil.copytree(kit.folder, Path(name) / kit.label)), {**kit.facts, "rtx": list(ARCHITECTURES)}
-        )
+        on_gpu = {**kit.facts, "rtx": list(ARCHITECTURES), "flags": {**kit.facts["flags"], "dla": None}}
+        trial = Kit(Path(shutil.copytree(kit.folder, Path(name) / kit.label)), on_gpu)
         write_json(trial.folder / "kit.json", trial.facts)
         stop = build_here(trial, ("build",))
         return {"refused": stop.why} if stop else evidence_of(result(trial, "build"))

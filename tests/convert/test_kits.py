@@ -286,6 +286,12 @@ class TestScripts:
         assert "model.onnx is missing or was changed; next: copy the whole kit again" in said
 
     @rtx
+    def test_a_graph_for_a_dla_is_parsed_and_built_for_a_gpu(self, bare: Machine) -> None:
+        facts = json.loads((bare.kit / "kit.json").read_text())
+        seen = kits.parsed_by_rtx(kits.Kit(bare.kit, {**facts, "flags": {**facts["flags"], "dla": 0}}))
+        assert [one["architecture"] for one in seen["engines"]] == ["SM86", "SM89"]
+
+    @rtx
     def test_nvidias_own_engine_carries_its_fingerprint_inside(self, bare: Machine) -> None:
         path = bare.kit / "kit.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "rtx": ["SM86"]}))
