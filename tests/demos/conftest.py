@@ -29,7 +29,8 @@ def web_bundle() -> Path:
 @pytest.fixture(scope="session")
 def colour_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for RGB pictures of odd sizes, learned in seconds: tflite in all precisions."""
-    from convert.pipeline import Settings, convert
+    from convert.basis import Settings
+    from convert.pipeline import convert
     from train.loop import train
     from train.recipe import Recipe
 
