@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -235,16 +236,20 @@ class Stop:
     why: str
 
 
-def build_here(kit: Kit, stages: Sequence[str] = STAGES, show: Callable[[str], None] | None = None) -> Stop | None:
+def build_here(
+    kit: Kit, stages: Sequence[str] = STAGES, show: Callable[[str], None] | None = None, gpu: bool = True
+) -> Stop | None:
     """Run the kit's own scripts on this machine, results into `kit.results`; None if all ended well.
 
     Args:
         show: is told each line that they print, while they run.
+        gpu: whether they may see one.
     """
+    environment = os.environ if gpu else {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     for stage in stages:
         command = [sys.executable, "-u", str(kit.folder / f"{stage}.py"), "--out", str(kit.results)]
         with tempfile.TemporaryFile("w+") as errors:
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as script:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as script:
                 assert script.stdout
                 for line in script.stdout:
                     if show:
@@ -288,7 +293,7 @@ def parsed_by_rtx(kit: Kit) -> dict[str, Any]:
         on_gpu = {**kit.facts, "rtx": list(ARCHITECTURES), "flags": {**kit.facts["flags"], "dla": None}}
         trial = Kit(Path(shutil.copytree(kit.folder, Path(name) / kit.label)), on_gpu)
         write_json(trial.folder / "kit.json", trial.facts)
-        stop = build_here(trial, ("build",))
+        stop = build_here(trial, ("build",), gpu=False)
         return {"refused": stop.why} if stop else evidence_of(result(trial, "build"))
 
 
@@ -348,9 +353,11 @@ def lines_of(facts: dict[str, Any]) -> str:
     seen = facts["tensorrt_rtx"]
     if "engines" in seen:
         network = seen["network"]
-        built = ", ".join(f"{e['architecture']} {e['bytes'] / 1e6:.2f} MB in {e['seconds']} s" for e in seen["engines"])
+        engines = [(one["architecture"] or "for this GPU", one) for one in seen["engines"]]
+        built = ", ".join(f"{what} {one['bytes'] / 1e6:.2f} MB in {one['seconds']} s" for what, one in engines)
+        place = " on the CPU" if all(one["architecture"] for one in seen["engines"]) else ""
         lines.append(
-            f"{seen['tensorrt']} on the CPU: {seen['parse_errors']} parse errors, {network['int8_convolutions']} of "
+            f"{seen['tensorrt']}{place}: {seen['parse_errors']} parse errors, {network['int8_convolutions']} of "
             f"{network['convolutions']} convolutions int8; builds {built}"
         )
     else:

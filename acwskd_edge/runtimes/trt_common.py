@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 FAILED, REFUSED, NO_TENSORRT, NO_SPACE, MISMATCH = 1, 3, 4, 5, 6  # exit codes
 RTX = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # import names of TensorRT-RTX, whose builder needs no GPU
+INSTALL = "sudo apt-get install python3-libnvinfer-dev, or the python3 that JetPack came with"
+INSTALL_RTX = "pip install tensorrt_rtx_cu12_bindings tensorrt_rtx_cu12_libs"
 LAYER = r"LayerType: (\w+), Inputs: \[ \{.*?Datatype: (\w+)"  # of a built engine, in the builder's verbose words
 OLDEST = (8, 5)  # of TensorRT, the first with inputs and outputs by name
 TYPES: dict[str, Any] = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8}
@@ -145,13 +147,13 @@ def open_kit(folder: Path = HERE) -> dict[str, Any]:
 
 
 def import_tensorrt(rtx: bool = False) -> Any:
-    """The machine's TensorRT, or where `rtx` allows it TensorRT-RTX.
+    """The machine's TensorRT, or with `rtx` its TensorRT-RTX.
 
     Raises:
         Trouble: none can be imported, or it is too old.
     """
     reasons = []
-    for name in ("tensorrt",) + (RTX if rtx else ()):
+    for name in RTX if rtx else ("tensorrt",):
         try:
             trt = importlib.import_module(name)
         except (ImportError, OSError, RuntimeError) as error:
@@ -164,11 +166,9 @@ def import_tensorrt(rtx: bool = False) -> Any:
                 "JetPack 5.1 or later, or python -m convert RUN --target onnx",
             )
         return trt
-    raise Trouble(
-        NO_TENSORRT,
-        f"TensorRT cannot be imported by Python {platform.python_version()} ({'; '.join(reasons)})",
-        "sudo apt-get install python3-libnvinfer-dev, or the python3 that JetPack came with",
-    )
+    wanted, python = "TensorRT-RTX" if rtx else "TensorRT", platform.python_version()
+    told = f"{wanted} cannot be imported by Python {python} ({'; '.join(reasons)})"
+    raise Trouble(NO_TENSORRT, told, INSTALL_RTX if rtx else INSTALL)
 
 
 def version_of(trt: Any) -> tuple[int, int]:
@@ -433,7 +433,7 @@ def load_engine(path: Path, rebuild: str, rtx: bool = False) -> Engine:
 
     Args:
         rebuild: the command that builds it again, for messages.
-        rtx: whether TensorRT-RTX may stand in for TensorRT.
+        rtx: whether TensorRT-RTX built it.
     Raises:
         Trouble: no fingerprint, another machine or TensorRT, a changed file, or none of what it needs is here.
     """

@@ -286,6 +286,16 @@ class TestScripts:
         assert "model.onnx is missing or was changed; next: copy the whole kit again" in said
 
     @rtx
+    def test_nvidias_evidence_is_of_tensorrt_rtx_on_the_cpu_where_there_is_tensorrt_and_a_gpu_too(
+        self, gpu: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("PYTHONPATH", "ACWSKD_CUDART"):
+            monkeypatch.setenv(name, gpu.env[name])
+        seen = kits.parsed_by_rtx(kits.Kit(gpu.kit, json.loads((gpu.kit / "kit.json").read_text())))
+        assert seen["tensorrt"].startswith("tensorrt_rtx ")
+        assert [one["architecture"] for one in seen["engines"]] == ["SM86", "SM89"]
+
+    @rtx
     def test_a_graph_for_a_dla_is_parsed_and_built_for_a_gpu(self, bare: Machine) -> None:
         facts = json.loads((bare.kit / "kit.json").read_text())
         seen = kits.parsed_by_rtx(kits.Kit(bare.kit, {**facts, "flags": {**facts["flags"], "dla": 0}}))
@@ -347,7 +357,9 @@ class TestEngineInTheBundle:
         engine = bundle.find("trt-int8-raw")
         assert engine.runtime == "tensorrt"
         assert bundle.measured(engine)["verdict"] == "passed"
-        assert bundle.report["kits"][0]["state"] == "passed"
+        kit = bundle.report["kits"][0]
+        assert kit["state"] == "passed"
+        assert kit["device"]["build"]["fingerprint"]["tensorrt"] == "tensorrt 10.3.0"
         assert {check.name: check.state for check in verify(bundle)}["trt-int8-raw"] == "ok"
         runtime = runtimes.load("tensorrt", bundle.path(engine))
         with pytest.raises(UsageError, match=r"allowed: \(1, 1, 32, 32\)"):

@@ -1,6 +1,7 @@
 /* Stand-in for libcudart: NVIDIA's signatures, no GPU. Device memory is host memory, a stream runs at once, and a graph
    replays the one launch that was captured. It aborts on what the real library would answer with an error or worse:
-   a copy outside an allocation, a launch of nothing. Steered by FAKE_NO_GPU. */
+   a copy outside an allocation, a launch of nothing. Steered by FAKE_NO_GPU, and as the real one by
+   an empty CUDA_VISIBLE_DEVICES. */
 #define _POSIX_C_SOURCE 199309L
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,13 @@ static int allocate(void **p, size_t n) {
     return 0;
 }
 
-int cudaGetDeviceCount(int *n) { *n = 0; if (getenv("FAKE_NO_GPU")) return 100; *n = 1; return 0; }
+int cudaGetDeviceCount(int *n) {
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    *n = 0;
+    if (getenv("FAKE_NO_GPU") || (visible && !*visible)) return 100;
+    *n = 1;
+    return 0;
+}
 const char *cudaGetErrorString(int e) { return e == 100 ? "no CUDA-capable device is detected" : "stand-in error"; }
 int cudaSetDevice(int d) { return d ? 101 : 0; }
 int cudaRuntimeGetVersion(int *v) { *v = 12060; return 0; }
