@@ -23,7 +23,7 @@ const state = {
   model: null, // null: refused, or not loaded yet
   source: null, // {name, image, spacing, note}: what is shown
   scan: null,
-  result: null, // {mask, gridMask, logits}
+  result: null, // {mask, source}: what is drawn
   runs: [], // of the last measurement
   stopCamera: null,
 };
@@ -92,6 +92,7 @@ function refuse(error) {
   state.model = null;
   if (!(error instanceof DemoError)) console.warn(error);
   view.status('refused');
+  view.onlyChoices();
   view.banner(`Nothing is run: ${error?.message ?? error}`);
 }
 
@@ -286,4 +287,4 @@ try {
 } catch (error) {
   refuse(error);
 }
-if (state.bundle) view.offline(await keepOffline(state.bundle.manifestSha256));
+if (state.bundle) view.offline(await keepOffline(`${state.bundle.manifestSha256}-${state.runtime}`));

@@ -1,6 +1,6 @@
 /**
  * Offline: the network first, so that an online page is never stale; what was seen last, where there is none.
- * Registered as sw.js?version=HASH&wasm=NAME: one cache per bundle, filled at once with everything the page can need.
+ * Registered as sw.js?version=VERSION&wasm=NAME: one cache per bundle and runtime, filled at once with everything the page can need.
  */
 
 const query = new URL(self.location).searchParams;
@@ -11,6 +11,7 @@ const SHELL = [
   ...['bundle', 'camera', 'contract', 'errors', 'latency', 'litert', 'nifti', 'npy', 'offline', 'picture', 'postprocess',
     'preprocess', 'selftest'].map((name) => `lib/${name}.mjs`),
 ]; // prettier-ignore
+const FIXED = /\/(vendor|bundle)\//; // another version of these is another cache
 
 async function everything() {
   const read = async (path) => (await fetch(path, { cache: 'no-cache' })).json();
@@ -53,7 +54,7 @@ self.addEventListener('fetch', (event) => {
       const cache = await caches.open(CACHE);
       try {
         const response = await fetch(request);
-        if (response.ok) event.waitUntil(cache.put(request, response.clone()));
+        if (response.ok && !FIXED.test(request.url)) event.waitUntil(cache.put(request, response.clone()));
         return response;
       } catch (error) {
         const kept = await cache.match(request, { ignoreSearch: true });

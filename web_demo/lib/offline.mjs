@@ -3,7 +3,7 @@
 const WEBVIEW_HOST = 'appassets.androidplatform.net'; // an app's own files: on the device already
 
 /**
- * @param {string} version the manifest's hash: a new bundle is a new cache
+ * @param {string} version of bundle and runtime: another one is another cache
  * @returns {Promise<string>} a sentence for people
  */
 export async function keepOffline(version) {
@@ -12,7 +12,7 @@ export async function keepOffline(version) {
   try {
     const loaded = performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname);
     const wasm = loaded.find((path) => path.endsWith('.wasm'))?.split('/').pop() ?? '';
-    const registration = await navigator.serviceWorker.register(`sw.js?version=${version}&wasm=${wasm}`, {
+    const registration = await navigator.serviceWorker.register(`sw.js?${new URLSearchParams({ version, wasm })}`, {
       updateViaCache: 'none',
     });
     const worker = registration.installing ?? registration.waiting ?? registration.active;
