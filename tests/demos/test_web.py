@@ -137,9 +137,7 @@ def test_masks_are_pythons(
     assert f"wasm, {threads} thread" in said["first"]["selftest"]
     for artefact in artefacts:
         for name, image in wanted.items():
-            equal = agreement(
-                saved_mask(tmp_path / f"{artefact}-{name}.png"), python_mask(bundle, artefact, image)
-            )
+            equal = agreement(saved_mask(tmp_path / f"{artefact}-{name}.png"), python_mask(bundle, artefact, image))
             assert equal == 1.0 if artefact == "tflite-fp32" else equal >= 0.999, (artefact, name, equal)
 
 
@@ -328,9 +326,7 @@ def bad_bundles(bundle: Path, folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-def test_refuses_with_a_message(
-    browser: Browser, web_bundle: Path, pictures: dict[str, Path], tmp_path: Path
-) -> None:
+def test_refuses_with_a_message(browser: Browser, web_bundle: Path, pictures: dict[str, Path], tmp_path: Path) -> None:
     files, bundles = bad_files(tmp_path), bad_bundles(web_bundle, tmp_path / "bundles")
     said = browser(
         "refusals",
@@ -367,5 +363,7 @@ def test_no_host_is_named() -> None:
     lock = json.loads((DEMO / "package-lock.json").read_text())
     assert not [name for name, entry in lock["packages"].items() if "resolved" in entry]
     own = [path for path in DEMO.rglob("*.*js*") if not {"node_modules", "vendor", "bundle"} & set(path.parts)]
-    named = [path.name for path in own if "https://" in path.read_text().replace("https://appassets.androidplatform.net", "")]
+    named = [
+        path.name for path in own if "https://" in path.read_text().replace("https://appassets.androidplatform.net", "")
+    ]
     assert named == []

@@ -1,4 +1,4 @@
-"""NIfTI files that a port of acwskd_edge/data/nifti.py must read as it does: orientations, types, scaling, byte order."""
+"""NIfTI files that a port of acwskd_edge/data/nifti.py must read as it does: frames, types, scaling, byte order."""
 
 from __future__ import annotations
 
@@ -75,5 +75,5 @@ def save(image: nib.Nifti1Image, path: Path) -> None:
     nib.save(image, path)
     volume = read_volume(path)
     stem = path.name.split(".")[0]
-    np.save(path.with_name(f"{stem}.npy"), volume.voxels)
+    np.save(path.with_name(f"{stem}.npy"), volume.voxels.astype(volume.voxels.dtype.newbyteorder("=")))
     path.with_name(f"{stem}.json").write_text(json.dumps({"spacing": volume.spacing[1:]}))
