@@ -8,6 +8,7 @@ import { DataError } from './errors.mjs';
 
 export const MOST_BYTES = 512_000_000;
 const SPARE_BYTES = 1_000_000; // read past the voxels, so that a damaged end of a .gz is found
+const HEADER_BYTES = 544; // of NIfTI-2, with its four bytes about extensions; a smaller file may be whole
 const AXIAL = [-1, -1, 1]; // sign of the patient's x (right to left), y, z along columns, rows, slices
 const TYPES = {
   2: Uint8Array,
@@ -98,29 +99,32 @@ async function readBytes(file) {
   const packed = start[0] === 0x1f && start[1] === 0x8b;
   const reader = (packed ? file.stream().pipeThrough(new DecompressionStream('gzip')) : file.stream()).getReader();
   let [head, header, bytes, seen] = [new Uint8Array(0), null, null, 0];
+  const begin = () => {
+    header = checkedHeader(head, file.name);
+    bytes = new Uint8Array(sizeOf(header));
+    put(bytes, head, -header.vox_offset);
+    seen = head.length;
+  };
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      if (!header) {
-        head = joined(head, value);
-        if (head.length < 544) continue;
-        header = checkedHeader(head, file.name);
-        bytes = new Uint8Array(sizeOf(header));
-        put(bytes, head, -header.vox_offset);
-      } else {
+      if (header) {
         put(bytes, value, seen - header.vox_offset);
+        seen += value.length;
+        if (seen > header.vox_offset + bytes.length + SPARE_BYTES) break;
+      } else {
+        head = joined(head, value);
+        if (head.length >= HEADER_BYTES) begin();
       }
-      seen = header && seen === 0 ? head.length : seen + value.length;
-      if (seen > header.vox_offset + bytes.length + SPARE_BYTES) break;
     }
+    if (!header) begin();
   } catch (error) {
     if (error instanceof DataError) throw error;
     throw new DataError(`${file.name} is truncated or damaged (${error.message})`, { next: 'copy it again' });
   } finally {
     reader.cancel().catch(() => {});
   }
-  if (!header) throw new DataError(`${file.name} is not a readable NIfTI file`, { allowed: '.nii or .nii.gz' });
   if (seen < header.vox_offset + bytes.length) {
     throw new DataError(`${file.name} is truncated: ${seen} of ${header.vox_offset + bytes.length} bytes`, {
       next: 'copy it again',
@@ -146,8 +150,8 @@ function put(bytes, chunk, at) {
 const sizeOf = ({ dims, datatypeCode }) => dims[1] * dims[2] * dims[3] * TYPES[datatypeCode].BYTES_PER_ELEMENT;
 
 function checkedHeader(head, name) {
-  const buffer = head.slice(0, 544).buffer;
-  if (!isNIFTI1(buffer) && !isNIFTI2(buffer)) {
+  const { buffer } = joined(head, new Uint8Array(HEADER_BYTES)).subarray(0, HEADER_BYTES).slice();
+  if (head.length < 348 || (!isNIFTI1(buffer) && !isNIFTI2(buffer))) {
     throw new DataError(`${name} is not a readable NIfTI file`, { allowed: 'NIfTI-1 or NIfTI-2, .nii or .nii.gz' });
   }
   const header = readHeader(buffer.slice(0, isNIFTI1(buffer) ? 348 : 540));

@@ -12,6 +12,7 @@ for (const artefact of task.artefacts) {
   for (const [name, { path, slices }] of Object.entries(task.files)) {
     const message = await openFile(page, path);
     if (message) throw new Error(`${name}: ${message}`);
+    if (!slices && artefact === task.artefacts[0]) await save(page, 'save-picture', `${task.out}/${name}.png`);
     for (const index of slices ?? [null]) {
       if (index !== null) {
         await page.locator('#slice').fill(String(index));

@@ -81,6 +81,7 @@ export async function openFile(page, path) {
 
 /** Press a button that saves a file. */
 export async function save(page, button, path) {
+  await page.waitForTimeout(150); // Chromium drops what exceeds ten downloads a second
   const [download] = await Promise.all([page.waitForEvent('download'), page.locator(`#${button}`).click()]);
   await download.saveAs(path);
   return download.suggestedFilename();

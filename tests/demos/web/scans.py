@@ -67,6 +67,7 @@ def write_scans(folder: Path) -> None:
     scaled.header.set_slope_inter(0.37, -12.5)
     save(scaled, folder / "scaled.nii")
     save(nib.Nifti1Image(voxels, frame_, nib.Nifti1Header(endianness=">")), folder / "big-endian.nii")
+    save(nib.Nifti1Image(voxels[:2, :3, :2], frame_), folder / "smaller-than-a-header.nii")
     save(nib.Nifti2Image(voxels, frame_), folder / "nifti2.nii.gz")
 
 
