@@ -67,18 +67,18 @@ async function useModel() {
   const [accelerator, threads] = $('processor').value.split(' ');
   view.locked(true);
   view.banner('');
+  view.status(`loading ${artefact.id}`);
   try {
     await inTurn(async () => {
       state.model?.close();
       state.model = null;
-      view.status(`loading ${artefact.id}`);
       const bytes = await bundle.read(artefact.path);
       const model = await loadModel(bytes, artefact, bundle.contract, { accelerator, threads: Number(threads) || 1 });
       const found = await checkRuntime(model, golden, bundle.contract, bundle.measured(artefact).golden);
       state.model = model;
       view.runtime(state, found);
     });
-    view.status('self-test passed: ready');
+    view.status('self-test passed: ready', 'passed');
     view.locked(false);
     await (state.source ? segment() : showExample(golden[0]));
   } catch (error) {
@@ -91,7 +91,7 @@ function refuse(error) {
   state.stopCamera?.();
   state.model = null;
   if (!(error instanceof DemoError)) console.warn(error);
-  view.status('refused');
+  view.status('refused', 'refused');
   view.onlyChoices();
   view.banner(`Nothing is run: ${error?.message ?? error}`);
 }
@@ -152,7 +152,7 @@ async function showFile(file) {
   if (!file) return;
   if (isScan(file.name)) {
     view.status(`reading ${file.name}`);
-    const scan = await readScan(file, contract).finally(() => view.status('ready'));
+    const scan = await readScan(file, contract).finally(() => view.status('self-test passed: ready', 'passed'));
     leaveScanAndCamera();
     view.pressExample(null);
     state.scan = scan;

@@ -21,7 +21,10 @@ function facts(list, pairs) {
   list.replaceChildren(...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]));
 }
 
-export const status = (text) => ($('status').textContent = text);
+/** @param {'busy' | 'passed' | 'refused'} state of the self-test */
+export function status(text, state = 'busy') {
+  Object.assign($('status'), { textContent: text, className: state });
+}
 
 export function message(text) {
   Object.assign($('message'), { textContent: text, hidden: !text });
@@ -54,10 +57,11 @@ export function about({ contract, report, manifestSha256 }) {
   $('intended-use').textContent = contract.intendedUse;
   const plain = (value) => (typeof value === 'object' && value !== null ? JSON.stringify(value) : value);
   facts($('about'), [
-    ...Object.entries(provenance).map(([name, value]) => [name.replaceAll('_', ' '), plain(value)]),
+    ...Object.entries({ warning: report.gate?.warning, ...provenance })
+      .filter(([, value]) => value !== undefined && value !== null)
+      .map(([name, value]) => [name.replaceAll('_', ' '), plain(value)]),
     ['checkpoint', `SHA-256 ${report.checkpoint?.sha256}`],
     ['measured', `mean Dice ${report.checkpoint?.mean_dice} (checkpoint, ${report.gate?.split})`],
-    ...(report.gate?.warning ? [['warning', report.gate.warning]] : []),
     ['manifest', `SHA-256 ${manifestSha256}`],
   ]);
 }
@@ -200,7 +204,7 @@ export function measured(runs, json) {
   latency(runs.at(-1), runs);
   $('json').textContent = JSON.stringify(json);
   $('json-details').hidden = $('export').disabled = false;
-  status(`measured ${runs.length} runs`);
+  status(`self-test passed; measured ${runs.length} runs`, 'passed');
 }
 
 export function progress(share) {

@@ -202,6 +202,23 @@ def test_camera(browser: Browser, web_bundle: Path, film: Path, tmp_path: Path) 
     assert [one["trouble"] for one in said.values()] == [[], [], []]
 
 
+def test_webgpu_where_there_is_an_adapter(
+    browser: Browser, web_bundle: Path, pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    artefacts = ["tflite-int8", "tflite-fp16", "tflite-fp32"]
+    said = browser("webgpu", artefacts=artefacts, file=pictures["grey"], out=tmp_path)
+    assert said["trouble"] == []
+    if not said["said"]:
+        pytest.skip("this Chromium has no software WebGPU adapter")
+    bundle = open_bundle(web_bundle)
+    for artefact in artefacts:
+        assert said["said"][artefact]["status"] == "self-test passed: ready", said["said"][artefact]
+        assert "webgpu" in said["said"][artefact]["selftest"]
+        wanted = python_mask(bundle, artefact, read_picture(pictures["grey"], bundle.contract))
+        least = 0.99 if artefact == "tflite-int8" else 0.999  # a GPU computes an int8 file in floats: .9947 measured
+        assert agreement(saved_mask(tmp_path / f"{artefact}.png"), wanted) >= least
+
+
 def test_works_offline_and_can_be_installed(
     browser: Browser, web_bundle: Path, pictures: dict[str, Path], tmp_path: Path
 ) -> None:

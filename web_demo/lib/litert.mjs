@@ -51,6 +51,10 @@ export async function loadModel(bytes, artefact, contract, { accelerator = 'wasm
       next: 'reload the page, or choose another model or processor',
     });
   }
+  if (accelerator === 'webgpu' && !(compiled.options.accelerator === 'webgpu' && compiled.isFullyAccelerated)) {
+    compiled.delete();
+    throw new DemoError(`WebGPU cannot run all of ${artefact.id}`, { next: 'choose another model, or the CPU' });
+  }
   const shape = Array.from(compiled.getInputDetails()[0].shape);
   if (String(shape) !== String([1, height, width, channels])) {
     compiled.delete();
