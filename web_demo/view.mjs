@@ -132,11 +132,12 @@ export function picture({ result, bundle }) {
   const { image, spacing, name, note } = result.source;
   const step = Math.ceil(Math.max(image.width, image.height) / MOST_SHOWN);
   const canvas = $('canvas');
+  $('stage').hidden = false;
   paint(canvas, tint(image, result.mask, bundle.contract, opacity, step));
   const [tall, wide] = spacing ?? [1, 1];
   const ratio = (image.width * wide) / (image.height * tall);
   canvas.style.aspectRatio = String(ratio);
-  canvas.style.width = `min(100%, calc(62vh * ${ratio}))`;
+  canvas.style.width = `min(100%, calc(var(--tallest) * ${ratio}))`;
   canvas.classList.toggle('coarse', Math.max(image.width, image.height) < COARSE);
   const caption = [`${name}, ${image.width} x ${image.height}`, note].filter(Boolean).join('; ');
   if ($('caption').textContent !== caption) $('caption').textContent = caption;
