@@ -10,6 +10,7 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make sample  train the demo apps' small network and install it in all three (ten minutes)"
 	@echo "make check   ruff and mypy"
+	@echo "make web-demo  the sample network in your browser (needs node and npm)"
 	@echo "make format  ruff format"
 	@echo "make clean   delete .venv and the demo's runs"
 
@@ -38,6 +39,13 @@ test: setup
 sample: setup
 	$(PY) -m train --recipe sample --out runs/sample
 	$(PY) -m convert runs/sample --target tflite,coreml --precision all --install web_demo,android_demo,ios_demo
+
+# The page's libraries come from npm, pinned by package-lock.json; nothing is fetched when it runs.
+web_demo/vendor/files.json: web_demo/package-lock.json web_demo/vendor.mjs
+	cd web_demo && npm ci --no-fund --no-audit && node vendor.mjs
+
+web-demo: web_demo/vendor/files.json
+	node web_demo/serve.mjs
 
 check: setup
 	$(PY) -m ruff check .
