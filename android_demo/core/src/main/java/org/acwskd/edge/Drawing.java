@@ -7,21 +7,31 @@ public final class Drawing {
     private final Image image;
     private final byte[] mask;
     private final Contract contract;
+    public final int height;
+    public final int width;
+    private final int step;
     private final double[] line;
 
-    /** @param mask on the image's grid, label ids */
-    public Drawing(Image image, byte[] mask, Contract contract) {
+    /**
+     * @param mask on the image's grid, label ids
+     * @param step draw every step-th pixel of every step-th row: 1 for all
+     */
+    public Drawing(Image image, byte[] mask, Contract contract, int step) {
         this.image = image;
         this.mask = mask;
         this.contract = contract;
+        this.step = step;
+        height = (image.height + step - 1) / step;
+        width = (image.width + step - 1) / step;
         line = new double[image.width * image.channels];
     }
 
     /** One row as opaque 0xFFRRGGBB; opacity of the tint 0 to 1. */
     public void row(int y, double opacity, int[] into) {
-        image.row(y, line);
-        for (int x = 0; x < image.width; x++) {
-            int label = mask[y * image.width + x] & 0xff;
+        image.row(y * step, line);
+        for (int column = 0; column < width; column++) {
+            int x = column * step;
+            int label = mask[y * step * image.width + x] & 0xff;
             int color = contract.labels.get(label).color;
             int argb = 0xff;
             for (int c = 0; c < 3; c++) {
@@ -29,7 +39,7 @@ public final class Drawing {
                 int tinted = mix(shown, color >> 16 - 8 * c & 0xff, opacity);
                 argb = argb << 8 | (label == 0 ? shown : tinted);
             }
-            into[x] = argb;
+            into[column] = argb;
         }
     }
 

@@ -136,4 +136,46 @@ public class ImageTest {
         assertEquals(100, grid[contract.width * 16 + 24]);
         assertEquals("letterbox", 0, grid[contract.width * 16]);
     }
+
+    private static void refusedFile(final byte[] first, String... words) {
+        new Refused(words) {
+            @Override
+            void attempt() throws EdgeException {
+                PictureFile.checkHeader(first, first.length);
+            }
+        };
+    }
+
+    private static void refusedSize(final int width, final int height, String... words) {
+        new Refused(words) {
+            @Override
+            void attempt() throws EdgeException {
+                PictureFile.checkSize(width, height);
+            }
+        };
+    }
+
+    @Test
+    public void filesThatAreNoPicturesOfEightBitsAreRefused() throws Exception {
+        byte[] png = new byte[PictureFile.HEADER];
+        System.arraycopy(new byte[] {(byte) 0x89, 'P', 'N', 'G'}, 0, png, 0, 4);
+        png[24] = 8;
+        PictureFile.checkHeader(png, png.length);
+        PictureFile.checkHeader(new byte[] {(byte) 0xff, (byte) 0xd8, (byte) 0xff, 0}, 4);
+        png[24] = 16;
+        refusedFile(png, "16 bits per channel", "allowed: 8");
+        refusedFile(Arrays.copyOf(png, 10), "PNG or JPEG");
+        refusedFile(new byte[0], "PNG or JPEG");
+        refusedFile("GIF89a, and so on, and so on".getBytes("UTF-8"), "PNG or JPEG");
+    }
+
+    @Test
+    public void aHugePictureIsRefused() throws Exception {
+        PictureFile.checkSize(4000, 3000);
+        PictureFile.checkSize(8192, 1);
+        refusedSize(8193, 1, "8193 x 1", "8192 a side");
+        refusedSize(8000, 8000, "25 million");
+        refusedSize(Integer.MAX_VALUE, Integer.MAX_VALUE, "25 million");
+        refusedSize(0, 5, "0 x 5");
+    }
 }

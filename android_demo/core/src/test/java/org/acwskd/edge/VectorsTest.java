@@ -63,7 +63,7 @@ public class VectorsTest {
     @Test
     public void tintIsExact() throws Exception {
         Npy wanted = Files.array(vector, "tint").expect("tint", image.height, image.width, 3);
-        Drawing drawing = new Drawing(image, Files.array(vector, "mask").bytes(), contract);
+        Drawing drawing = new Drawing(image, Files.array(vector, "mask").bytes(), contract, 1);
         int[] row = new int[image.width];
         for (int y = 0; y < image.height; y++) {
             drawing.row(y, Drawing.OPACITY, row);
@@ -71,6 +71,23 @@ public class VectorsTest {
                 int at = (y * image.width + x) * 3;
                 int color = (int) wanted.at(at) << 16 | (int) wanted.at(at + 1) << 8 | (int) wanted.at(at + 2);
                 assertEquals("row " + y + ", column " + x, 0xff000000 | color, row[x]);
+            }
+        }
+    }
+
+    @Test
+    public void aCoarserDrawingHasEveryThirdPixel() throws Exception {
+        byte[] mask = Files.array(vector, "mask").bytes();
+        Drawing coarse = new Drawing(image, mask, contract, 3);
+        Drawing fine = new Drawing(image, mask, contract, 1);
+        assertEquals((image.height + 2) / 3, coarse.height);
+        int[] few = new int[coarse.width];
+        int[] all = new int[fine.width];
+        for (int y = 0; y < coarse.height; y++) {
+            coarse.row(y, 0.3, few);
+            fine.row(3 * y, 0.3, all);
+            for (int x = 0; x < few.length; x++) {
+                assertEquals(all[3 * x], few[x]);
             }
         }
     }
