@@ -22,6 +22,8 @@ android {
         targetCompatibility = JavaVersion.VERSION_1_8
     }
 
+    sourceSets["main"].res.srcDir("../shared/res")
+
     androidResources {
         noCompress += "tflite"
     }
