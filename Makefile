@@ -4,11 +4,12 @@ PY := .venv/bin/python
 DEMO := runs/demo
 DEMO_UNET := runs/demo-unet
 
-.PHONY: help setup demo test sample check format clean
+.PHONY: help setup demo test sample android-demo check format clean
 help:
 	@echo "make demo    train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
 	@echo "make test    the whole test suite"
 	@echo "make sample  train the demo apps' small network and install it in all three (ten minutes)"
+	@echo "make android-demo  the web demo as an APK, built and signed here (needs Debian packages; it names them)"
 	@echo "make check   ruff and mypy"
 	@echo "make format  ruff format"
 	@echo "make clean   delete .venv and the demo's runs"
@@ -38,6 +39,9 @@ test: setup
 sample: setup
 	$(PY) -m train --recipe sample --out runs/sample
 	$(PY) -m convert runs/sample --target tflite,coreml --precision all --install web_demo,android_demo,ios_demo
+
+android-demo: web_demo/vendor/files.json
+	@$(PYTHON) android_demo/build_debian.py
 
 check: setup
 	$(PY) -m ruff check .

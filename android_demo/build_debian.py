@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Build Android packages on plain Debian, without Gradle, Google's SDK or a network of its own.
 
-    python3 android_demo/build_debian.py            the WebView APK: the web demo in an app, signed, infers for real
-    python3 android_demo/build_debian.py check      core and app compiled against stubs of LiteRT, and dexed: a check, no APK
+    python3 android_demo/build_debian.py        the WebView APK: the web demo in an app, signed, infers for real
+    python3 android_demo/build_debian.py check  core and app compiled against stubs of LiteRT, and dexed: no APK
 
 Needs: apt-get install --no-install-recommends aapt apksigner zipalign default-jdk-headless
 android.jar (API 23) and the dexer come from Debian's bullseye suite through .ci/debian.py. Gradle's files are read for
@@ -75,8 +75,9 @@ class Tools:
                 f"missing: {', '.join(sorted(missing))}; next: apt-get install --no-install-recommends "
                 + " ".join(sorted(missing))
             )
-        command = [sys.executable, str(HERE.parent / ".ci/debian.py"), "bullseye", "dalvik-exchange", "libandroid-23-java"]
-        jars = Path(run(command).strip()) / "usr/share/java"
+        fetch = HERE.parent / ".ci/debian.py"
+        folder = run([sys.executable, fetch, "bullseye", "dalvik-exchange", "libandroid-23-java"]).strip()
+        jars = Path(folder) / "usr/share/java"
         return cls(jars / "com.android.android-23.jar", jars / "com.android.dx.jar")
 
 
@@ -145,9 +146,12 @@ def dex(tools: Tools, classes: list[Path], module: Path, out: Path) -> Path:
 
 def web_assets(web: Path, out: Path) -> Path:
     """The web demo's files, less those that webview/left-out.txt names."""
-    for file in ("vendor/files.json", "bundle/manifest.json"):
+    needed = {
+        "vendor/files.json": "make android-demo, which fetches it",
+        "bundle/manifest.json": "python -m convert RUN --target tflite --precision all --install web_demo",
+    }
+    for file, hint in needed.items():
         if not (web / file).is_file():
-            hint = "make android-demo, which fetches it" if "vendor" in file else "make sample, or convert ... --install web_demo"
             raise BuildError(f"no {web / file}; next: {hint}")
     left_out = (HERE / "webview/left-out.txt").read_text().split()
     for path in sorted(web.rglob("*")):
@@ -208,7 +212,8 @@ def check(tools: Tools, out: Path) -> None:
     stubs = compile_java(tools, [HERE / "stubs"], [], work / "stubs")
     _, classes = compile_module(tools, module, [core, stubs], work)
     dex(tools, [core, classes], module, work / "classes.dex")
-    print(f"{shown(work)}: core and app compile without a warning against API 23 and stubs of LiteRT; not run on a phone")
+    print(f"{shown(work)}: core and app compile without a warning against API 23 and stubs of LiteRT")
+    print("  nothing here can be installed, and nothing was run on a phone")
     print("  next: open android_demo in Android Studio")
 
 
