@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 from demos.tools import ROOT, debian, missing, program, run
 
+from acwskd_edge import runtimes
 from acwskd_edge.bundle import open_bundle
+from acwskd_edge.evaluate import feed
 from convert.install import APPS
 
 DEMO = ROOT / "android_demo"
@@ -72,10 +74,23 @@ def suite(compiled: Path) -> Path:
     return out
 
 
-def junit(classes: Path, suite: Path, vectors: Path) -> int:
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app's artefacts on the golden pixels, as LiteRT answers here: ARTEFACT/GOLDEN.npy, logits (1, h, w, K)."""
+    out, bundle = tmp_path_factory.mktemp("recorded"), open_bundle(BUNDLE)
+    for artefact in bundle.artefacts:
+        model = runtimes.load(artefact.runtime, bundle.path(artefact))
+        (out / artefact.id).mkdir()
+        for one in bundle.golden():
+            logits = np.asarray(model(feed(one.pixels, bundle.contract, artefact.io)), np.float32)
+            np.save(out / artefact.id / f"{one.name}.npy", np.ascontiguousarray(logits.transpose(0, 2, 3, 1)))
+    return out
+
+
+def junit(classes: Path, suite: Path, vectors: Path, recorded: Path) -> int:
     """Run every test class on these classes of core; returns how many tests passed."""
     names = [f"org.acwskd.edge.{file.stem}" for file in (DEMO / "core/src/test").rglob("*Test.java")]
-    places = [f"-Dacwskd.vectors={vectors}", f"-Dacwskd.bundle={BUNDLE}"]
+    places = [f"-Dacwskd.vectors={vectors}", f"-Dacwskd.bundle={BUNDLE}", f"-Dacwskd.recorded={recorded}"]
     path = ":".join([str(classes), str(suite), *JUNIT])
     done = run(["java", *places, "-cp", path, "org.junit.runner.JUnitCore", *sorted(names)])
     found = re.search(r"^OK \((\d+) tests\)$", done.stdout, re.MULTILINE)
@@ -83,17 +98,19 @@ def junit(classes: Path, suite: Path, vectors: Path) -> int:
     return int(found.group(1))
 
 
-def test_java_follows_the_contract(compiled: Path, suite: Path, vectors: Path) -> None:
-    assert junit(compiled / "core", suite, vectors) >= 7 * len(list(vectors.iterdir()))
+def test_java_follows_the_contract(compiled: Path, suite: Path, vectors: Path, recorded: Path) -> None:
+    assert junit(compiled / "core", suite, vectors, recorded) >= 7 * len(list(vectors.iterdir()))
 
 
-def test_so_does_the_bytecode_that_a_phone_would_run(compiled: Path, suite: Path, vectors: Path) -> None:
+def test_so_does_the_bytecode_that_a_phone_would_run(
+    compiled: Path, suite: Path, vectors: Path, recorded: Path
+) -> None:
     jar = compiled / "dex.jar"
     command = [program("enjarify", package="enjarify"), "-f", "-o", str(jar), str(compiled / "classes.dex")]
     done = run(command, env={"PATH": "/usr/bin:/bin"})  # it is a module of Debian's own python3
     assert done.returncode == 0, done.stdout + done.stderr
     assert "org/acwskd/edge/app/MainActivity.class" in zipfile.ZipFile(jar).namelist()
-    assert junit(jar, suite, vectors) >= 7 * len(list(vectors.iterdir()))
+    assert junit(jar, suite, vectors, recorded) >= 7 * len(list(vectors.iterdir()))
 
 
 def test_stubs_are_in_no_package(compiled: Path) -> None:

@@ -35,7 +35,12 @@ for (const artefact of task.artefacts) {
     await save(page, 'save-mask', `${task.out}/${artefact}-${example}.png`);
   }
 }
-await page.screenshot({ path: `${task.out}/phone.png`, scale: 'css' });
+await page.screenshot({
+  path: `${task.out}/phone.png`,
+  fullPage: true,
+  clip: { x: 0, y: 0, width: profile.viewport.width, height: 1400 },
+  scale: 'css',
+});
 const secure = await page.evaluate(() => globalThis.isSecureContext);
 await browser.close();
 report({ said, absent, secure, trouble });

@@ -1,6 +1,6 @@
 package org.acwskd.edge;
 
-/** (height, width, channels) numbers, as the contract takes them; read by rows, so that a photo is never copied whole. */
+/** (height, width, channels) numbers as the contract takes them; read by rows, so that no photo is copied whole. */
 public abstract class Image {
     public final int height;
     public final int width;
@@ -24,8 +24,8 @@ public abstract class Image {
         int sides = array.shape.length;
         int channels = sides == 3 ? array.shape[2] : 1;
         if (sides < 2 || sides > 3 || channels != contract.channels || array.size == 0) {
-            throw new EdgeException("an image of " + sides + " dimensions, " + channels + " channel(s) and " + array.size
-                    + " values; allowed: (height, width) with " + contract.channels + " channel(s)");
+            throw new EdgeException("an image of " + sides + " dimensions, " + channels + " channel(s) and "
+                    + array.size + " values; allowed: (height, width) with " + contract.channels + " channel(s)");
         }
         return new Image(array.shape[0], array.shape[1], channels) {
             @Override

@@ -12,10 +12,12 @@ public final class PictureFile {
     /**
      * Looks at a file's first bytes.
      *
+     * @return whether it is a PNG; else it is a JPEG
      * @throws EdgeException neither PNG nor JPEG, or a PNG of 16 bits per channel
      */
-    public static void checkHeader(byte[] first, int count) throws EdgeException {
-        boolean png = count >= HEADER && first[0] == (byte) 0x89 && first[1] == 'P' && first[2] == 'N' && first[3] == 'G';
+    public static boolean checkHeader(byte[] first, int count) throws EdgeException {
+        boolean png = count >= HEADER && first[0] == (byte) 0x89 && first[1] == 'P' && first[2] == 'N'
+                && first[3] == 'G';
         boolean jpeg = count >= 4 && first[0] == (byte) 0xff && first[1] == (byte) 0xd8;
         if (!png && !jpeg) {
             throw new EdgeException("not a picture that can be read; allowed: PNG or JPEG");
@@ -23,6 +25,7 @@ public final class PictureFile {
         if (png && first[24] > 8) {
             throw new EdgeException(first[24] + " bits per channel; allowed: 8");
         }
+        return png;
     }
 
     /** Refuses what would not fit into a phone's memory; a smaller copy would not be the same image. */

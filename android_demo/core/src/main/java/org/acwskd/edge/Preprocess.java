@@ -2,7 +2,7 @@ package org.acwskd.edge;
 
 import java.util.Arrays;
 
-/** Image to pixels on the network's grid to network input; a port of acwskd_edge/preprocess.py, see docs/contract.md. */
+/** Image to pixels on the network's grid to network input: a port of acwskd_edge/preprocess.py. */
 public final class Preprocess {
     private Preprocess() {
     }

@@ -2,6 +2,8 @@ package org.acwskd.edge;
 
 import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
 
 import java.io.File;
 import java.util.Arrays;
@@ -160,8 +162,8 @@ public class ImageTest {
         byte[] png = new byte[PictureFile.HEADER];
         System.arraycopy(new byte[] {(byte) 0x89, 'P', 'N', 'G'}, 0, png, 0, 4);
         png[24] = 8;
-        PictureFile.checkHeader(png, png.length);
-        PictureFile.checkHeader(new byte[] {(byte) 0xff, (byte) 0xd8, (byte) 0xff, 0}, 4);
+        assertTrue(PictureFile.checkHeader(png, png.length));
+        assertFalse(PictureFile.checkHeader(new byte[] {(byte) 0xff, (byte) 0xd8, (byte) 0xff, 0}, 4));
         png[24] = 16;
         refusedFile(png, "16 bits per channel", "allowed: 8");
         refusedFile(Arrays.copyOf(png, 10), "PNG or JPEG");

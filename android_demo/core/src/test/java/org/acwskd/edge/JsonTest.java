@@ -20,8 +20,8 @@ public class JsonTest {
 
     @Test
     public void valuesOfEveryKind() throws Exception {
-        Json json = Json.parse("x.json", " {\"a\": [1, -2.5e1, 0], \"b\": {\"c\": \"\\u00e4\\n\\\"\\/é\"}, \"n\": null,"
-                + "\"t\": true, \"f\": false, \"e\": [], \"o\": {}} ");
+        Json json = Json.parse("x.json", " {\"a\": [1, -2.5e1, 0], \"b\": {\"c\": \"\\u00e4\\n\\\"\\/é\"}, "
+                + "\"n\": null,\"t\": true, \"f\": false, \"e\": [], \"o\": {}} ");
         assertArrayEquals(new double[] {1, -25, 0}, json.get("a").numbers(), 0);
         assertEquals("ä\n\"/é", json.get("b").get("c").string());
         assertEquals("[a, b, n, t, f, e, o]", json.keys().toString());

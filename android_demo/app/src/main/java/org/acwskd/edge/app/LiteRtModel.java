@@ -76,8 +76,8 @@ final class LiteRtModel implements Model, AutoCloseable {
         int[] out = {1, contract.height, contract.width, contract.classes()};
         if (interpreter.getInputTensorCount() != 1 || interpreter.getOutputTensorCount() != 1
                 || !fits(interpreter.getInputTensor(0), in) || !fits(interpreter.getOutputTensor(0), out)) {
-            throw new EdgeException("the model does not fit the contract; needed: float32 " + Arrays.toString(in) + " to "
-                    + Arrays.toString(out));
+            throw new EdgeException("the model does not fit the contract; needed: float32 " + Arrays.toString(in)
+                    + " to " + Arrays.toString(out));
         }
     }
 

@@ -157,6 +157,7 @@ public final class MainActivity extends Activity implements Session.Listener {
         problem.setVisibility(next.problem == null ? View.GONE : View.VISIBLE);
         setText(R.id.problem, next.problem == null ? "" : next.problem);
         setText(R.id.status, next.progress != null ? next.progress : next.notice != null ? next.notice : "");
+        setText(R.id.caption, next.caption);
         setText(R.id.latency, next.latency);
         setText(R.id.self_test, next.selfTest);
         if (otherModels) {

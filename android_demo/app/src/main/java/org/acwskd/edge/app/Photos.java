@@ -5,6 +5,7 @@ import android.graphics.Bitmap;
 import android.graphics.BitmapFactory;
 import android.media.ExifInterface;
 import android.net.Uri;
+import android.os.Build;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
@@ -92,16 +93,15 @@ final class Photos {
 
     private static Upright read(File file) throws EdgeException {
         BitmapFactory.Options options = new BitmapFactory.Options();
-        int orientation;
+        boolean png;
         try {
             byte[] first = new byte[PictureFile.HEADER];
             InputStream stream = new FileInputStream(file);
             try {
-                PictureFile.checkHeader(first, Math.max(0, stream.read(first)));
+                png = PictureFile.checkHeader(first, Math.max(0, stream.read(first)));
             } finally {
                 stream.close();
             }
-            orientation = new ExifInterface(file.getPath()).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1);
         } catch (IOException error) {
             throw new EdgeException("the file cannot be read (" + error.getMessage() + ")", error);
         }
@@ -119,7 +119,20 @@ final class Photos {
         if (bitmap == null) {
             throw new EdgeException("the picture is damaged and cannot be decoded; save it again");
         }
-        return new Upright(pixels(bitmap), orientation);
+        return new Upright(pixels(bitmap), orientation(file, png));
+    }
+
+    /** EXIF's 1 to 8; 1 where there is none, or where it is damaged. Before Android 11 it is read of JPEG alone. */
+    private static int orientation(File file, boolean png) {
+        if (png && Build.VERSION.SDK_INT < 30) {
+            return ExifInterface.ORIENTATION_NORMAL;
+        }
+        try {
+            ExifInterface tags = new ExifInterface(file.getPath());
+            return tags.getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL);
+        } catch (IOException error) {
+            return ExifInterface.ORIENTATION_NORMAL;
+        }
     }
 
     private static Pixels pixels(final Bitmap bitmap) {

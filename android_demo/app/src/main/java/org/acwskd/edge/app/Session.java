@@ -7,9 +7,7 @@ import android.os.Build;
 import android.os.Handler;
 import android.os.Looper;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -21,6 +19,7 @@ import org.acwskd.edge.Image;
 import org.acwskd.edge.Latency;
 import org.acwskd.edge.Segmentation;
 import org.acwskd.edge.SelfTest;
+import org.acwskd.edge.Upright;
 
 /**
  * Bundle, model and image of one process. Everything happens on one worker thread, in order; the screen gets copies of
@@ -48,19 +47,15 @@ final class Session {
 
     // The worker's own.
     private final State state = new State();
-    private final Map<String, String> proofs = new LinkedHashMap<String, String>(); // artefact on device: verdict
-    private final Map<String, String> failures = new LinkedHashMap<String, String>(); // those that answered wrongly
     private final Latency[] stages = new Latency[4]; // preprocessing, model, postprocessing, all
-    private final Crashes crashes;
     private Bundle bundle;
     private List<Bundle.Golden> golden;
-    private LiteRtModel model; // null where it was refused
+    private Models models;
     private Image image;
     private double opacity = Drawing.OPACITY;
 
     Session(Context context) {
         this.context = context;
-        crashes = new Crashes(context);
         submit(R.string.checking, new Job() {
             @Override
             public void run() throws EdgeException {
@@ -87,8 +82,7 @@ final class Session {
         submit(R.string.segmenting, new Job() {
             @Override
             public void run() throws EdgeException {
-                image = golden.get(index).image;
-                segment();
+                take(golden.get(index).image, golden.get(index).name);
             }
         });
     }
@@ -98,8 +92,7 @@ final class Session {
         submit(R.string.segmenting, new Job() {
             @Override
             public void run() throws EdgeException {
-                image = Image.of(Photos.read(context, uri), state.contract);
-                segment();
+                takePicture(Photos.read(context, uri));
             }
         });
     }
@@ -109,8 +102,7 @@ final class Session {
         submit(R.string.segmenting, new Job() {
             @Override
             public void run() throws EdgeException {
-                image = Image.of(Photos.takeCamera(context), state.contract);
-                segment();
+                takePicture(Photos.takeCamera(context));
             }
         });
     }
@@ -122,7 +114,7 @@ final class Session {
             public void run() throws EdgeException {
                 state.artefact = artefact;
                 state.device = device;
-                load(artefact, device);
+                load(artefact, device, true);
                 if (image != null) {
                     segment();
                 }
@@ -220,6 +212,7 @@ final class Session {
                 throw new EdgeException(check.detail);
             }
             state.contract = bundle.contract;
+            models = new Models(context, bundle, found);
             golden = found;
         } catch (EdgeException error) {
             state.problem = context.getString(R.string.problem_bundle, error.getMessage());
@@ -235,60 +228,34 @@ final class Session {
         }
         for (int i = 0; i < bundle.artefacts.size(); i++) {
             for (Device device : Device.values()) {
-                load(i, device);
+                load(i, device, false);
                 publish();
             }
         }
-        load(state.artefact, state.device);
-        image = golden.get(0).image;
+        load(state.artefact, state.device, true);
+        take(golden.get(0).image, golden.get(0).name);
+    }
+
+    private void load(int artefact, Device device, boolean wanted) {
+        models.load(bundle.artefacts.get(artefact), device, wanted);
+        state.selfTest = models.report();
+        state.problem = models.problem();
+    }
+
+    private void takePicture(Upright picture) throws EdgeException {
+        Contract contract = bundle.contract;
+        String name = context.getString(R.string.picture);
+        if (contract.wide) {
+            name = context.getString(R.string.screenshot, contract.low, contract.high);
+        }
+        take(Image.of(picture, contract), name);
+    }
+
+    private void take(Image newImage, String name) throws EdgeException {
+        image = newImage;
+        state.picture = null;
+        state.caption = context.getString(R.string.caption, name, image.width, image.height);
         segment();
-    }
-
-    /** Loads an artefact and lets it prove itself on the golden vectors; `model` stays null where it must not run. */
-    private void load(int artefact, Device device) {
-        if (model != null) {
-            model.close();
-            model = null;
-        }
-        Bundle.Artefact chosen = bundle.artefacts.get(artefact);
-        String title = context.getString(R.string.on_device, chosen.id, context.getString(device.title));
-        failures.remove(title);
-        try {
-            if (device.delegate != null && crashes.ended(device)) {
-                throw new EdgeException(context.getString(R.string.ended_app));
-            }
-            crashes.trying(device);
-            model = LiteRtModel.open(bundle.read(chosen.path), device, bundle.contract);
-            SelfTest.Check check = SelfTest.model(golden, bundle.contract, chosen, model, device.exact());
-            proofs.put(title, context.getString(check.passed ? R.string.passed : R.string.failed, check.detail));
-            if (!check.passed) {
-                failures.put(title, check.detail);
-            }
-        } catch (EdgeException error) {
-            proofs.put(title, context.getString(device.exact() ? R.string.failed : R.string.absent, error.getMessage()));
-            if (device.exact()) {
-                failures.put(title, error.getMessage());
-            }
-        }
-        crashes.survived(device);
-        if (model != null && failures.containsKey(title)) {
-            model.close();
-            model = null;
-        }
-        report();
-    }
-
-    private void report() {
-        StringBuilder lines = new StringBuilder(context.getString(R.string.proof_preprocessing, golden.size()));
-        for (Map.Entry<String, String> one : proofs.entrySet()) {
-            lines.append('\n').append(one.getKey()).append(": ").append(one.getValue());
-        }
-        state.selfTest = lines.toString();
-        lines.setLength(0);
-        for (Map.Entry<String, String> one : failures.entrySet()) {
-            lines.append(lines.length() == 0 ? "" : "\n").append(one.getKey()).append(": ").append(one.getValue());
-        }
-        state.problem = failures.isEmpty() ? null : context.getString(R.string.problem_device, lines);
     }
 
     private void segment() throws EdgeException {
@@ -302,17 +269,15 @@ final class Session {
     }
 
     private void segmentOnce() throws EdgeException {
-        if (model == null) {
-            throw new EdgeException(context.getString(R.string.refused));
-        }
-        Segmentation result = Segmentation.run(image, model, bundle.contract);
+        Segmentation result = Segmentation.run(image, models.current(), bundle.contract);
         stages[0].add(result.preMs);
         stages[1].add(result.modelMs);
         stages[2].add(result.postMs);
         stages[3].add(result.preMs + result.modelMs + result.postMs);
         state.result = result;
         int[] names = {R.string.stage_pre, R.string.stage_model, R.string.stage_post, R.string.stage_all};
-        StringBuilder lines = new StringBuilder(context.getString(R.string.latency_runs, Build.MODEL, stages[0].count()));
+        String head = context.getString(R.string.latency_runs, Build.MODEL, stages[0].count());
+        StringBuilder lines = new StringBuilder(head);
         for (int i = 0; i < stages.length; i++) {
             lines.append('\n').append(context.getString(R.string.latency_stage, context.getString(names[i]),
                     stages[i].quantile(0.5), stages[i].quantile(0.9)));

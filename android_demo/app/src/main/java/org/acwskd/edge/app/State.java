@@ -17,6 +17,7 @@ final class State implements Cloneable {
     int artefact;
     Device device = Device.CPU_2;
     Bitmap picture; // null until something was segmented
+    String caption = "";
     Segmentation result; // null where the picture has none
     String latency = "";
     String selfTest = "";
