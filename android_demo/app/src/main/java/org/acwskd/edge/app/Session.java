@@ -184,6 +184,7 @@ final class Session {
             state.notice = error.getMessage();
         } catch (OutOfMemoryError error) {
             image = null;
+            forget();
             state.notice = context.getString(R.string.out_of_memory);
             state.problem = golden == null ? state.notice : state.problem;
         }
@@ -253,7 +254,6 @@ final class Session {
 
     private void take(Image newImage, String name) throws EdgeException {
         image = newImage;
-        state.picture = null;
         state.caption = context.getString(R.string.caption, name, image.width, image.height);
         segment();
     }
@@ -262,10 +262,16 @@ final class Session {
         for (int i = 0; i < stages.length; i++) {
             stages[i] = new Latency();
         }
-        state.latency = "";
-        state.result = null;
+        forget();
         segmentOnce();
         draw();
+    }
+
+    /** Nothing of another image, or of a model that is refused now, stays on the screen. */
+    private void forget() {
+        state.latency = "";
+        state.result = null;
+        state.picture = null;
     }
 
     private void segmentOnce() throws EdgeException {
