@@ -4,15 +4,16 @@ PY := .venv/bin/python
 DEMO := runs/demo
 DEMO_UNET := runs/demo-unet
 
-.PHONY: help setup demo test sample check format clean
+.PHONY: help setup demo test sample android-demo check format clean
 help:
-	@echo "make demo    train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
-	@echo "make test    the whole test suite"
-	@echo "make sample  train the demo apps' small network and install it in all three (ten minutes)"
-	@echo "make check   ruff and mypy"
-	@echo "make web-demo  the sample network in your browser (needs node and npm)"
-	@echo "make format  ruff format"
-	@echo "make clean   delete .venv and the demo's runs"
+	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
+	@echo "make test          the whole test suite"
+	@echo "make web-demo      the sample network in your browser (needs node and npm)"
+	@echo "make android-demo  the web demo as an APK, built and signed here (needs Debian packages; it names them)"
+	@echo "make sample        train the demo apps' small network and install it in all three (ten minutes)"
+	@echo "make check         ruff and mypy"
+	@echo "make format        ruff format"
+	@echo "make clean         delete .venv and the demo's runs"
 
 setup: .venv/.ready
 .venv/.ready: requirements.txt pyproject.toml
@@ -46,6 +47,9 @@ web_demo/vendor/files.json: web_demo/package-lock.json web_demo/vendor.mjs
 
 web-demo: web_demo/vendor/files.json
 	node web_demo/serve.mjs
+
+android-demo: web_demo/vendor/files.json
+	@$(PYTHON) android_demo/build_debian.py
 
 check: setup
 	$(PY) -m ruff check .

@@ -1,0 +1,9 @@
+package org.tensorflow.lite;
+
+/** The shape of LiteRT's class, for the compiler alone; see stubs/README.md. */
+public interface Delegate extends AutoCloseable {
+    long getNativeHandle();
+
+    @Override
+    void close();
+}

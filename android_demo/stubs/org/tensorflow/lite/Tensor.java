@@ -1,0 +1,8 @@
+package org.tensorflow.lite;
+
+/** The shape of LiteRT's class, for the compiler alone; see stubs/README.md. */
+public interface Tensor {
+    DataType dataType();
+
+    int[] shape();
+}
