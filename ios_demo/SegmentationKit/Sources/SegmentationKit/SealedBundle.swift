@@ -60,7 +60,7 @@ public struct SealedBundle: Sendable {
 
             let id: String
             let golden: Agreement
-            let dice: Double?
+            let dice: [String: Double?]
         }
 
         let artefacts: [Entry]
@@ -114,7 +114,7 @@ public struct SealedBundle: Sendable {
 
     /// Mean Dice of the artefact on validation cases, as the report says.
     public func dice(of artefact: Artefact) -> Double? {
-        report.artefacts.first { $0.id == artefact.id }?.dice
+        report.artefacts.first { $0.id == artefact.id }?.dice["mean"] ?? nil
     }
 
     private static func check(_ root: URL, _ manifest: Manifest) throws {

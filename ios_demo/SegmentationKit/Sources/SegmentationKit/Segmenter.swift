@@ -95,19 +95,3 @@ public struct Percentiles: Equatable, Sendable {
         (median, p90) = (at(0.5), at(0.9))
     }
 }
-
-/// The values of a strided array in row-major order; Core ML pads the rows of some outputs.
-///
-/// - Throws: `SegmentationError.array`: shape and strides do not fit each other or the buffer.
-public func contiguous(_ buffer: UnsafeBufferPointer<Float>, shape: [Int], strides: [Int]) throws -> [Float] {
-    guard !shape.isEmpty, shape.count == strides.count, shape.allSatisfy({ $0 > 0 }), strides.allSatisfy({ $0 >= 0 }),
-        zip(shape, strides).reduce(0, { $0 + ($1.0 - 1) * $1.1 }) < buffer.count
-    else {
-        throw SegmentationError.array("an array of shape \(shape), strides \(strides) and \(buffer.count) values")
-    }
-    var places = [0]
-    for (size, step) in zip(shape, strides) {
-        places = places.flatMap { start in (0..<size).map { start + $0 * step } }
-    }
-    return places.map { buffer[$0] }
-}

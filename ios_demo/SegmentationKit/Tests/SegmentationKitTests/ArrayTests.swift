@@ -36,9 +36,16 @@ final class ArrayTests: XCTestCase {
         try padded.withUnsafeBufferPointer { buffer in
             XCTAssertEqual(try contiguous(buffer, shape: [1, 2, 3], strides: [8, 4, 1]), [0, 1, 2, 3, 4, 5])
             XCTAssertEqual(try contiguous(buffer, shape: [3, 2], strides: [1, 4]), [0, 3, 1, 4, 2, 5])
+            XCTAssertEqual(try contiguous(buffer, shape: [2, 4], strides: [4, 1]), padded)
             assertFails("strides", try contiguous(buffer, shape: [2, 3], strides: [8, 1]))
             assertFails("strides", try contiguous(buffer, shape: [2, 3], strides: [3]))
         }
+        var written = [Float](repeating: -1, count: 8)
+        try written.withUnsafeMutableBufferPointer { buffer in
+            try scatter([0, 1, 2, 3, 4, 5], into: buffer, shape: [1, 2, 3], strides: [8, 4, 1])
+            assertFails("5 values", try scatter([0, 1, 2, 3, 4], into: buffer, shape: [2, 3], strides: [4, 1]))
+        }
+        XCTAssertEqual(written, padded)
     }
 
     func testPercentilesAreNumpys() throws {

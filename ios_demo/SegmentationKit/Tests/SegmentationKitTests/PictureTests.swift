@@ -36,6 +36,31 @@ final class PictureTests: XCTestCase {
         XCTAssertEqual(image.shown(contract), [0, 128, 255])
     }
 
+    func testUnpacksEveryLayoutOfBytes() throws {
+        func unpack(_ layout: PixelLayout, _ bytes: [UInt8], _ height: Int, _ width: Int) throws -> [UInt8] {
+            try layout.rgb(Data(bytes), height: height, width: width)
+        }
+        let rgb = PixelLayout(bytesPerPixel: 3, bytesPerRow: 8, colors: [0, 1, 2])
+        XCTAssertEqual(
+            try unpack(rgb, [1, 2, 3, 4, 5, 6, 99, 99, 7, 8, 9, 10, 11, 12], 2, 2), Array(1...12), "rows padded but the last")
+        let bgra = PixelLayout(bytesPerPixel: 4, bytesPerRow: 4, colors: [2, 1, 0], alpha: 3)
+        XCTAssertEqual(try unpack(bgra, [30, 20, 10, 0], 1, 1), [10, 20, 30], "alpha dropped, not multiplied in")
+        let grey = PixelLayout(bytesPerPixel: 1, bytesPerRow: 2, colors: [0])
+        XCTAssertEqual(try unpack(grey, [5, 6], 1, 2), [5, 5, 5, 6, 6, 6])
+        let palette = PixelLayout(bytesPerPixel: 1, bytesPerRow: 2, colors: [0], palette: [1, 2, 3, 7, 8, 9])
+        XCTAssertEqual(try unpack(palette, [1, 0], 1, 2), [7, 8, 9, 1, 2, 3])
+        assertFails("palette", try unpack(palette, [2, 0], 1, 2))
+        assertFails("bytes", try unpack(rgb, [1, 2, 3], 1, 2))
+        assertFails("bytes", try unpack(PixelLayout(bytesPerPixel: 1, bytesPerRow: 1, colors: [0, 1, 2]), [1], 1, 1))
+    }
+
+    func testPremultipliedPicturesAreTakenOnlyWhereOpaque() throws {
+        let layout = PixelLayout(bytesPerPixel: 4, bytesPerRow: 8, colors: [0, 1, 2], alpha: 3, premultiplied: true)
+        XCTAssertEqual(
+            try layout.rgb(Data([1, 2, 3, 255, 4, 5, 6, 255]), height: 1, width: 2), [1, 2, 3, 4, 5, 6])
+        assertFails("transparent", try layout.rgb(Data([1, 2, 3, 255, 4, 5, 6, 254]), height: 1, width: 2))
+    }
+
     func testRefusesHugeAndEmptyPictures() throws {
         assertFails("60000 x 60000 pixels; allowed: 25 megapixels", try Picture.check(height: 60000, width: 60000))
         assertFails("megapixels", try Picture.check(height: .max, width: .max))

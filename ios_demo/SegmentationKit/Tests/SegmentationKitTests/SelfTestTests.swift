@@ -9,6 +9,8 @@ final class SelfTestTests: XCTestCase {
         let passed: Bool
     }
 
+    private static let opened = Result { try SealedBundle(at: installed) }
+
     private func runtime(_ bundle: SealedBundle, exact: Bool = true, _ answer: (Golden) throws -> [Float]) rethrows -> Check {
         let contract = bundle.contract
         let pairs = try bundle.golden.map { (contract.normalise($0.pixels), try answer($0)) }
@@ -18,14 +20,14 @@ final class SelfTestTests: XCTestCase {
     }
 
     func testThePreprocessingOfThisMachinePasses() throws {
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         let check = SelfTest.preprocessing(bundle.golden, contract: bundle.contract)
         XCTAssertTrue(check.passed, check.detail)
         XCTAssertFalse(SelfTest.preprocessing([], contract: bundle.contract).passed)
     }
 
     func testAnotherPreprocessingFails() throws {
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         let text = try String(contentsOf: installed.appendingPathComponent("contract.json"), encoding: .utf8)
         let other = text.contains("letterbox") ? text.replacingOccurrences(of: "\"letterbox\"", with: "\"stretch\"") : text
         let square = bundle.golden.allSatisfy { $0.image.height == $0.image.width }
@@ -37,12 +39,12 @@ final class SelfTestTests: XCTestCase {
     }
 
     func testTheCheckpointsOwnLogitsPass() throws {
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         XCTAssertTrue(runtime(bundle) { $0.logits }.passed)
     }
 
     func testWrongLogitsFail() throws {
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         let shifted = runtime(bundle) { $0.logits.map { $0 + 0.002 } }
         XCTAssertFalse(shifted.passed)
         XCTAssertTrue(shifted.detail.hasPrefix("runtime differs: argmax agreement 1.00000"), shifted.detail)
@@ -51,7 +53,7 @@ final class SelfTestTests: XCTestCase {
     }
 
     func testLogitsThatAreNotNumbersOrTooFewFail() throws {
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         let nan = runtime(bundle, exact: false) { $0.logits.map { $0 > 3 ? .nan : $0 } }
         XCTAssertFalse(nan.passed)
         XCTAssertTrue(nan.detail.contains("not numbers"), nan.detail)
@@ -64,7 +66,7 @@ final class SelfTestTests: XCTestCase {
     /// What the project's own evaluator of Core ML programs computed from the installed packages.
     func testTheInstalledModelsPassAsInPython() throws {
         let outputs = try Folder.outputs.url()
-        let bundle = try SealedBundle(at: installed)
+        let bundle = try Self.opened.get()
         let json = try Data(contentsOf: outputs.appendingPathComponent("expected.json"))
         let expected = try JSONDecoder().decode([String: Expected].self, from: json)
         XCTAssertEqual(expected.keys.sorted(), bundle.artefacts.map(\.id).sorted())

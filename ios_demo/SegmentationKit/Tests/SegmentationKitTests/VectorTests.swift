@@ -26,11 +26,16 @@ final class VectorTests: XCTestCase {
         var logits: [Float] { values("logits").map(Float.init) }
     }
 
-    private func vectors() throws -> [Vector] {
+    private static let loaded = Result {
         let root = try Folder.vectors.url()
         let names = try FileManager.default.contentsOfDirectory(atPath: root.path).sorted()
-        XCTAssertGreaterThanOrEqual(names.count, 8)
         return try names.map { try Vector(root.appendingPathComponent($0)) }
+    }
+
+    private func vectors() throws -> [Vector] {
+        let vectors = try Self.loaded.get()
+        XCTAssertGreaterThanOrEqual(vectors.count, 8)
+        return vectors
     }
 
     private func assertClose(_ found: [Float], _ wanted: [Double], _ name: String) {
