@@ -16,7 +16,7 @@ enum PictureReader {
             let width = properties[kCGImagePropertyPixelWidth] as? Int,
             let height = properties[kCGImagePropertyPixelHeight] as? Int
         else {
-            throw SegmentationError.picture(String(localized: "This is not a readable picture; allowed: PNG, JPEG, HEIC"))
+            throw SegmentationError.picture(String(localized: "Not a readable picture; allowed: PNG, JPEG, HEIC"))
         }
         try Picture.check(height: height, width: width)
         guard let image = CGImageSourceCreateImageAtIndex(source, 0, options),

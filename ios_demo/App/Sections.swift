@@ -43,8 +43,7 @@ struct ResultSection: View {
                 }
                 .task(id: demo.opacity) { await demo.draw() }
                 ForEach(result.segmentation.parts, id: \.label.id) { PartRow(part: $0) }
-                Text("Area is the share of the picture. Probability is the network's own mean softmax: it is not calibrated.")
-                    .font(.footnote)
+                Text("Area: share of the picture. p: the network's mean softmax, not calibrated.").font(.footnote)
             }
         }
     }

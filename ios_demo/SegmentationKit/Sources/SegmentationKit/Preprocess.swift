@@ -34,7 +34,9 @@ extension Contract {
             return Placement(top: 0, left: 0, height: input.height, width: input.width)
         }
         let scale = min(Double(input.height) / Double(height), Double(input.width) / Double(width))
-        func fit(_ size: Int, _ most: Int) -> Int { min(most, max(1, Int((Double(size) * scale + 0.5).rounded(.down)))) }
+        func fit(_ size: Int, _ most: Int) -> Int {
+            min(most, max(1, Int((Double(size) * scale + 0.5).rounded(.down))))
+        }
         let (rows, columns) = (fit(height, input.height), fit(width, input.width))
         return Placement(
             top: (input.height - rows) / 2, left: (input.width - columns) / 2, height: rows, width: columns)

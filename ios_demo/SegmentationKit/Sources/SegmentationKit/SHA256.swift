@@ -14,13 +14,15 @@ public func sha256(_ data: Data) -> String {
     return digest.map { String(format: "%02x", $0) }.joined()
 }
 
-/// FIPS 180-4, because CryptoKit is absent on Linux, where the tests run, and swift-crypto would be fetched from a network.
+/// FIPS 180-4, because CryptoKit is absent on Linux, where the tests run, and swift-crypto would be fetched from a
+/// network.
 func portableSHA256(_ data: Data) -> [UInt8] {
     var message = [UInt8](data)
     let bits = UInt64(message.count) * 8
     message.append(0x80)
     message.append(contentsOf: repeatElement(0, count: (120 - message.count % 64) % 64))
-    message.append(contentsOf: stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: bits >> UInt64($0)) })
+    message.append(
+        contentsOf: stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: bits >> UInt64($0)) })
     var state: [UInt32] = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]

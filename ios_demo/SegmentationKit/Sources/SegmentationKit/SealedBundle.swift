@@ -74,7 +74,8 @@ public struct SealedBundle: Sendable {
         func read(_ name: String) throws -> Data {
             guard let data = try? Data(contentsOf: root.appendingPathComponent(name)) else {
                 throw SegmentationError.bundle(
-                    "no \(name) in the app's Bundle folder; next: python -m convert RUN --target coreml --install ios_demo")
+                    "no \(name) in the app's Bundle folder; next: python -m convert RUN --target coreml --install "
+                        + "ios_demo")
             }
             return data
         }
@@ -101,7 +102,8 @@ public struct SealedBundle: Sendable {
             try Golden(folder: root.appendingPathComponent("golden/\($0)"), contract: contract)
         }
         if artefacts.isEmpty {
-            throw SegmentationError.bundle("the bundle has no Core ML model; convert with --target coreml --install ios_demo")
+            throw SegmentationError.bundle(
+                "no Core ML model in the bundle; next: convert with --target coreml --install ios_demo")
         }
     }
 
@@ -127,13 +129,15 @@ public struct SealedBundle: Sendable {
             if data.map(sha256) != manifest.files[name] { trouble.append("\(name) was changed") }
         }
         trouble += ["contract.json", "report.json"].filter { !sealed.contains($0) }.map { "\($0) is not sealed" }
-        for one in manifest.artefacts where !sealed.contains(where: { $0 == one.path || $0.hasPrefix(one.path + "/") }) {
+        for one in manifest.artefacts where !sealed.contains(where: { $0 == one.path || $0.hasPrefix(one.path + "/") })
+        {
             trouble.append("artefact \(one.id) is missing")
         }
         guard trouble.isEmpty else {
             let more = trouble.count > 3 ? " and \(trouble.count - 3) more" : ""
             throw SegmentationError.bundle(
-                "the bundle was tampered with: \(trouble.prefix(3).joined(separator: ", "))\(more); next: convert again")
+                "the bundle was tampered with: \(trouble.prefix(3).joined(separator: ", "))\(more); next: convert again"
+            )
         }
     }
 
@@ -141,8 +145,8 @@ public struct SealedBundle: Sendable {
         let paths = try FileManager.default.subpathsOfDirectory(atPath: root.path)
         return paths.filter { path in
             var folder: ObjCBool = false
-            let there = FileManager.default.fileExists(atPath: root.appendingPathComponent(path).path, isDirectory: &folder)
-            return there && !folder.boolValue
+            let whole = root.appendingPathComponent(path).path
+            return FileManager.default.fileExists(atPath: whole, isDirectory: &folder) && !folder.boolValue
         }
     }
 }

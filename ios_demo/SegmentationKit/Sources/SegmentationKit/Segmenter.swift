@@ -12,7 +12,8 @@ public struct Segmentation: Sendable {
         public let label: Contract.Label
         public let pixels: Int  // of the image
         public let share: Double  // of the image's pixels, 0 to 1
-        public let probability: Double?  // mean softmax over the class's grid pixels, not calibrated; nil where it has none
+        /// Mean softmax over the class's pixels on the grid, not calibrated; nil where it has none.
+        public let probability: Double?
     }
 
     /// Milliseconds. Decoding the file and drawing are not in it.

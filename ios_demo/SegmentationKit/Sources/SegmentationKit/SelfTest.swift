@@ -13,8 +13,10 @@ public struct Check: Equatable, Sendable {
 
 /// The golden vectors through this machine's preprocessing and through its runtime, apart, so that a failure says which.
 public enum SelfTest {
-    public static let fp32LogitError: Float = 1e-3  // an fp32 artefact on a CPU is the checkpoint in another file format
-    public static let agreementSlack = 0.005  // other machines round otherwise
+    /// An fp32 artefact on a CPU is the checkpoint in another file format.
+    public static let fp32LogitError: Float = 1e-3
+    /// Other machines round otherwise.
+    public static let agreementSlack = 0.005
 
     /// Image -> pixels must be exact; so must logits -> mask.
     public static func preprocessing(_ golden: [Golden], contract: Contract) -> Check {
@@ -26,7 +28,8 @@ public enum SelfTest {
             if mask != one.mask { wrong.append("\(one.name) (mask)") }
         }
         let passed = wrong.isEmpty && !golden.isEmpty
-        let detail = passed ? "\(golden.count) golden vectors, exact" : "differs from the golden vectors: \(wrong.joined(separator: ", "))"
+        let differs = "differs from the golden vectors: \(wrong.joined(separator: ", "))"
+        let detail = passed ? "\(golden.count) golden vectors, exact" : differs
         return Check(name: "preprocessing", passed: passed, detail: detail)
     }
 

@@ -38,7 +38,7 @@ public struct SourceImage: Sendable {
         case 1: bytes = picture.grey()
         case 3: bytes = picture.rgb
         default:
-            throw SegmentationError.picture("a picture for a model of \(contract.input.channels) channels; allowed: 1 or 3")
+            throw SegmentationError.picture("a picture for \(contract.input.channels) channels; allowed: 1 or 3")
         }
         (height, width, channels) = (picture.height, picture.width, contract.input.channels)
         let table = (0...255).map { (value: Int) -> Double in

@@ -35,7 +35,8 @@ final class BundleTests: XCTestCase {
     }
 
     func testRefusesAChangedModel() throws {
-        let name = try XCTUnwrap(SealedBundle(at: copy).artefacts.first).path + "/Data/com.apple.CoreML/weights/weight.bin"
+        let package = try XCTUnwrap(SealedBundle(at: copy).artefacts.first).path
+        let name = package + "/Data/com.apple.CoreML/weights/weight.bin"
         let url = copy.appendingPathComponent(name)
         var data = try Data(contentsOf: url)
         data[data.count / 2] ^= 1
@@ -63,6 +64,6 @@ final class BundleTests: XCTestCase {
         XCTAssertEqual(hex(Data("abc".utf8)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         let long = Data(repeating: UInt8(ascii: "a"), count: 1_000_000)
         XCTAssertEqual(hex(long), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
-        for count in 0..<200 { XCTAssertEqual(hex(Data(repeating: 7, count: count)), sha256(Data(repeating: 7, count: count))) }
+        for data in (0..<200).map({ Data(repeating: 7, count: $0) }) { XCTAssertEqual(hex(data), sha256(data)) }
     }
 }

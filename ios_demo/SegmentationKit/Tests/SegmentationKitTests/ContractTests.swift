@@ -19,7 +19,8 @@ final class ContractTests: XCTestCase {
     }
 
     func testNamesWhatIsMissing() throws {
-        assertFails("no intensity.mean", try Contract.decode(contractJSON(["intensity": ["low": 0, "high": 1, "std": [1]]])))
+        let noMean: [String: Any] = ["low": 0, "high": 1, "std": [1]]
+        assertFails("no intensity.mean", try Contract.decode(contractJSON(["intensity": noMean])))
         assertFails("labels", try Contract.decode(contractJSON(["labels": "liver"])))
         assertFails("resize.mode", try Contract.decode(contractJSON(["resize": ["mode": "crop"]])))
     }

@@ -42,7 +42,8 @@ final class PictureTests: XCTestCase {
         }
         let rgb = PixelLayout(bytesPerPixel: 3, bytesPerRow: 8, colors: [0, 1, 2])
         XCTAssertEqual(
-            try unpack(rgb, [1, 2, 3, 4, 5, 6, 99, 99, 7, 8, 9, 10, 11, 12], 2, 2), Array(1...12), "rows padded but the last")
+            try unpack(rgb, [1, 2, 3, 4, 5, 6, 99, 99, 7, 8, 9, 10, 11, 12], 2, 2), Array(1...12),
+            "rows padded but the last")
         let bgra = PixelLayout(bytesPerPixel: 4, bytesPerRow: 4, colors: [2, 1, 0], alpha: 3)
         XCTAssertEqual(try unpack(bgra, [30, 20, 10, 0], 1, 1), [10, 20, 30], "alpha dropped, not multiplied in")
         let grey = PixelLayout(bytesPerPixel: 1, bytesPerRow: 2, colors: [0])

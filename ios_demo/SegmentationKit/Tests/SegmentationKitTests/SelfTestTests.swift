@@ -11,7 +11,9 @@ final class SelfTestTests: XCTestCase {
 
     private static let opened = Result { try SealedBundle(at: installed) }
 
-    private func runtime(_ bundle: SealedBundle, exact: Bool = true, _ answer: (Golden) throws -> [Float]) rethrows -> Check {
+    private func runtime(_ bundle: SealedBundle, exact: Bool = true, _ answer: (Golden) throws -> [Float]) rethrows
+        -> Check
+    {
         let contract = bundle.contract
         let pairs = try bundle.golden.map { (contract.normalise($0.pixels), try answer($0)) }
         let model = Replay(answers: Dictionary(uniqueKeysWithValues: pairs))
@@ -29,7 +31,8 @@ final class SelfTestTests: XCTestCase {
     func testAnotherPreprocessingFails() throws {
         let bundle = try Self.opened.get()
         let text = try String(contentsOf: installed.appendingPathComponent("contract.json"), encoding: .utf8)
-        let other = text.contains("letterbox") ? text.replacingOccurrences(of: "\"letterbox\"", with: "\"stretch\"") : text
+        let other =
+            text.contains("letterbox") ? text.replacingOccurrences(of: "\"letterbox\"", with: "\"stretch\"") : text
         let square = bundle.golden.allSatisfy { $0.image.height == $0.image.width }
         let low = other.replacingOccurrences(of: "\"int16\"", with: "\"uint8\"")
         let contract = try Contract.decode(Data((square ? low : other).utf8))
@@ -59,7 +62,8 @@ final class SelfTestTests: XCTestCase {
         XCTAssertTrue(nan.detail.contains("not numbers"), nan.detail)
         XCTAssertFalse(runtime(bundle, exact: false) { Array($0.logits.dropLast()) }.passed)
         let silent = SelfTest.runtime(
-            Replay(answers: [:]), name: "test", golden: bundle.golden, contract: bundle.contract, needed: 0, exact: false)
+            Replay(answers: [:]), name: "test", golden: bundle.golden, contract: bundle.contract, needed: 0,
+            exact: false)
         XCTAssertEqual(silent, Check(name: "test", passed: false, detail: "an input that was not recorded"))
     }
 
@@ -73,7 +77,9 @@ final class SelfTestTests: XCTestCase {
         for one in bundle.artefacts {
             let answers = try bundle.golden.map { golden in
                 let file = outputs.appendingPathComponent("\(one.id)/\(golden.name).npy")
-                return (bundle.contract.normalise(golden.pixels), try NumpyArray(contentsOf: file).values.map(Float.init))
+                return (
+                    bundle.contract.normalise(golden.pixels), try NumpyArray(contentsOf: file).values.map(Float.init)
+                )
             }
             let check = SelfTest.runtime(
                 Replay(answers: Dictionary(uniqueKeysWithValues: answers)), name: one.id, golden: bundle.golden,
