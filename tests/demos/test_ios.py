@@ -64,7 +64,7 @@ def swift() -> Swift:
 
 @pytest.fixture(scope="session")
 def outputs(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """<artefact>/<golden>.npy: what each installed package computes on the golden pixels; expected.json: the verdicts."""
+    """<artefact>/<golden>.npy: what each installed package computes on the golden pixels; expected.json: verdicts."""
     folder = tmp_path_factory.mktemp("outputs")
     expected = {}
     verdicts = {one.name: one.state == "ok" for one in verify(bundle)}
