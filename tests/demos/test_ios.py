@@ -31,6 +31,15 @@ from acwskd_edge.verify import verify
 DEMO = ROOT / "ios_demo"
 APP = sorted((DEMO / "App").glob("*.swift"))
 SOURCES = [*APP, *sorted((DEMO / "SegmentationKit").rglob("*.swift"))]
+STUBS = (
+    "CoreML",
+    "ImageIO",
+    "UIKit",
+    "AVFoundation",
+    "UniformTypeIdentifiers",
+    "SwiftUI",
+    "PhotosUI",
+)  # in order of need
 PROJECT = DEMO / "AcwskdDemo.xcodeproj"
 
 
@@ -109,6 +118,22 @@ def test_segmentation_kit_passes_its_tests(swift: Swift, vectors: Path, outputs:
 
 def test_the_app_parses_with_the_swift_compiler(swift: Swift) -> None:
     done = swift("swift-frontend", "-parse", *(str(one.relative_to(DEMO)) for one in APP))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_app_type_checks_against_what_we_know_of_apples_frameworks(swift: Swift, tmp_path: Path) -> None:
+    """Finds our own slips; no evidence of Apple's declarations, see ios_stubs/README.md."""
+    shutil.copytree(Path(__file__).parent / "ios_stubs", tmp_path / "stubs")
+    kit = [str(one.relative_to(DEMO)) for one in SOURCES if "Sources" in one.parts]
+    modules = {name: [f"/scratch/stubs/{name}.swift"] for name in STUBS} | {"SegmentationKit": kit}
+    common = ("swiftc", "-parse-as-library", "-swift-version", "5", "-I", "/scratch")
+    for name, sources in modules.items():
+        place = f"/scratch/{name}.swiftmodule"
+        done = swift(*common, "-emit-module", "-module-name", name, "-o", place, *sources, scratch=tmp_path)
+        assert done.returncode == 0, done.stderr
+    app = [str(one.relative_to(DEMO)) for one in APP]
+    done = swift(*common, "-typecheck", "-warnings-as-errors", *app, scratch=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
