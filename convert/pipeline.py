@@ -28,6 +28,7 @@ from acwskd_edge.data import DataSet, cases_in, open_data, split_hash
 from acwskd_edge.errors import AcwskdError, DataError, GateError, UsageError
 from acwskd_edge.evaluate import Prepared, prepare
 from acwskd_edge.files import new_folder, only_writer, sha256, write_atomic, write_json
+from acwskd_edge.machine import machine, versions
 from acwskd_edge.preprocess import mask_of, normalise, to_image
 from acwskd_edge.runtimes.torch_eager import TorchRuntime, load_network
 from convert import kits
@@ -36,7 +37,6 @@ from convert.export import MIXED, Job
 from convert.gate import Reference, measure, reference_of
 from convert.kits import Flags, Kit
 from convert.ladder import AUTO, Rung, climb, rungs, summary
-from convert.machine import machine, versions
 from convert.remote import build_on
 from convert.sensitivity import PICTURE, LayerLoss, draw, measure_layers, ranked, table
 from convert.ssh import Device, Dropped, Unreachable

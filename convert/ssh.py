@@ -143,13 +143,14 @@ class Connection:
                 sent(len(block))
         self.answer()
 
-    def stage(self, name: str, seen: int | None) -> Iterator[dict[str, Any]]:
+    def stage(self, name: str, seen: int | None, python: str | None = None) -> Iterator[dict[str, Any]]:
         """Run a script of the kit; its lines as {"line", "seen"}, at last {"code"}.
 
         Args:
             seen: bytes of its log that an earlier connection brought, not to be repeated; None if it is the first.
+            python: the interpreter there, for instance `~/venv/bin/python`; None: the agent's own.
         """
-        self.request(do="stage", name=name, seen=seen)
+        self.request(do="stage", name=name, seen=seen, python=python)
         while True:
             answer = self.answer()
             if "alive" not in answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from benchmarks.latency import (
+from acwskd_edge.bench.latency import (
     MIN_RUNS,
     MOST_WARM_UP,
     WINDOW,

@@ -42,6 +42,7 @@ class Timings:
             "warm_up": self.warm_up,
             "median_ms": round(median(self.milliseconds), 4),
             "p90_ms": round(percentile(self.milliseconds, 0.9), 4),
+            "p99_ms": round(percentile(self.milliseconds, 0.99), 4),
             "min_ms": round(min(self.milliseconds), 4),
             "median_ci95_ms": None if interval is None else [round(v, 4) for v in interval],
         }
