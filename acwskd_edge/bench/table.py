@@ -15,10 +15,19 @@ def table(document: dict[str, Any]) -> str:
         " ".join(text.ljust(widths[i]) if i < 2 else text.rjust(widths[i]) for i, text in enumerate(line)).rstrip()
         for line in lines
     ]
-    notes = [f"{row['id']}: {row['state']}, {row['detail']}" for row in document["rows"] if row["state"] != "ok"]
+    notes = remarks(document["rows"])
     if document["preprocessing"]["state"] == "FAILED":
         notes.append(f"preprocessing: {document['preprocessing']['detail']}")
     return "\n".join([*shown, *notes, *legend(document)])
+
+
+def remarks(rows: list[dict[str, Any]]) -> list[str]:
+    """What is wrong or missing, once for all rows that share it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["state"] != "ok" and row["detail"]:
+            found.setdefault(f"{row['state'] or 'not checked'}, {row['detail']}", []).append(row["id"])
+    return [f"{', '.join(names)}: {what}" for what, names in found.items()]
 
 
 def cells(row: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ runs in qemu-user, which is how the tests prove the answers on ARM64. **Not run 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -35,6 +36,12 @@ here=${{0%/*}}
 export PYTHONHOME="$here" PYTHONPATH="$here/site" PYTHONDONTWRITEBYTECODE=1
 exec "$here/lib/{LOADER}" --library-path "$here/lib" "$here/bin/python3.11" "$@"
 """
+
+
+def digest() -> str:
+    """Of all that decides what `build` makes, for a cache."""
+    wanted = [*PACKAGES, *(f"{name}=={version(name)}" for name in WHEELS), *UNUSED, LAUNCHER]
+    return hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
 
 
 def command(folder: Path | str) -> list[str]:

@@ -28,7 +28,7 @@ def prepare(threads: int) -> None:
     """Refuse an interpreter that cannot, before anything of ours is imported."""
     if sys.version_info < (3, 10):
         found = ".".join(str(one) for one in sys.version_info[:2])
-        stop(ABSENT, "{} is Python {}, 3.10 is needed; next: --python PATH_THERE".format(sys.executable, found))
+        stop(ABSENT, f"{sys.executable} is Python {found}, 3.10 is needed; next: --python PATH_THERE")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     if LAUNCHER.exists():
@@ -39,8 +39,8 @@ def prepare(threads: int) -> None:
     except ImportError as error:
         stop(
             ABSENT,
-            "{} cannot import numpy ({}); next: there: {} -m pip install numpy ai-edge-litert, or --python "
-            "PATH_THERE of an environment that has them".format(sys.executable, error, sys.executable),
+            f"{sys.executable} cannot import numpy ({error}); next: there: {sys.executable} -m pip install numpy ai-edge-litert, or --python "
+            "PATH_THERE of an environment that has them",
         )
 
 
