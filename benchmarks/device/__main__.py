@@ -97,9 +97,8 @@ def run(args: argparse.Namespace, kind: str, where: str) -> int:
 def default_file(given: Path, root: Path, device: str) -> Path:
     """RUN/devices/WHERE.json; beside a bare bundle, because a file inside would break its seal."""
     label = re.sub(r"[^A-Za-z0-9.-]+", "-", device).strip("-.")
-    folder = (
-        given / "devices" if given.resolve() != root.resolve() else root.with_name(f"{root.resolve().name}-devices")
-    )
+    inside = given.resolve() == root.resolve()
+    folder = root.with_name(f"{root.resolve().name}-devices") if inside else given / "devices"
     return folder / f"{label}.json"
 
 

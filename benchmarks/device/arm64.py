@@ -1,8 +1,8 @@
 """`python -m benchmarks.device.arm64 FOLDER`: Python, numpy and LiteRT for a 64-bit ARM device that has none of them.
 
-Debian's arm64 Python with the C library it was linked to, and the aarch64 wheels of the versions installed here, started
-by its own loader: nothing is installed on the device and nothing of its system is used but the kernel. The same folder
-runs in qemu-user, which is how the tests prove the answers on ARM64. **Not run on a phone.**
+Debian's arm64 Python with the C library it was linked to, and the aarch64 wheels of the versions installed here,
+started by its own loader: nothing is installed on the device and nothing of its system is used but the kernel. The same
+folder runs in qemu-user, which is how the tests prove the answers on ARM64. **Not run on a phone.**
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def stop(code: int, line: str) -> NoReturn:
 
 def prepare(threads: int) -> None:
     """Refuse an interpreter that cannot, before anything of ours is imported."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - a device may be older than the library allows
         found = ".".join(str(one) for one in sys.version_info[:2])
         stop(ABSENT, f"{sys.executable} is Python {found}, 3.10 is needed; next: --python PATH_THERE")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -37,10 +37,9 @@ def prepare(threads: int) -> None:
     try:
         import numpy  # noqa: F401
     except ImportError as error:
+        what = f"{sys.executable} cannot import numpy ({error})"
         stop(
-            ABSENT,
-            f"{sys.executable} cannot import numpy ({error}); next: there: {sys.executable} -m pip install numpy ai-edge-litert, or --python "
-            "PATH_THERE of an environment that has them",
+            ABSENT, f"{what}; next: there: {sys.executable} -m pip install numpy ai-edge-litert, or --python PATH_THERE"
         )
 
 

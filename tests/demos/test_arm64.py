@@ -64,7 +64,7 @@ def test_every_integer_in_the_int8_network_is_equal(here: Answers, there: Answer
 def test_masks_are_equal_and_float_logits_nearly(here: Answers, there: Answers, precision: str) -> None:
     for name, values in named(there, f"logits/tflite-{precision}/").items():
         np.testing.assert_array_equal(values.argmax(axis=1), here[name].argmax(axis=1), err_msg=name)
-        np.testing.assert_allclose(values, here[name], rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(values, here[name], rtol=0, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("part", ["pixels", "input", "mask"])
@@ -80,9 +80,8 @@ def test_the_library_verifies_the_shipped_bundle(arm: Arm64, web_bundle: Path) -
     assert set(states) == {"ok"}, printed
 
 
-def test_a_benchmark_in_an_emulator_has_no_latency(arm: Arm64, web_bundle: Path, tmp_path: Path) -> None:
-    if arm.cpu != "cortex-a76":
-        pytest.skip("one processor is enough")
+def test_a_benchmark_in_an_emulator_has_no_latency(web_bundle: Path, tmp_path: Path) -> None:
+    arm = emulated("cortex-a76", tmp_path / "root")
     printed = arm.python("-m", "acwskd_edge.cli", "bench", str(web_bundle), "--json", str(tmp_path / "arm.json")).stdout
     assert "emulated by qemu-aarch64: proves answers, says nothing about speed" in printed
     document = json.loads((tmp_path / "arm.json").read_text())
