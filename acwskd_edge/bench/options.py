@@ -7,7 +7,7 @@ import os
 
 from acwskd_edge.errors import UsageError
 
-FEWEST = 10
+FEWEST, MOST = 10, 2000
 THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -27,8 +27,8 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         UsageError: too few runs or threads.
     """
-    if args.runs < FEWEST:
-        raise UsageError(f"--runs {args.runs}", allowed=f"{FEWEST} or more, or a median says nothing")
+    if not FEWEST <= args.runs <= MOST:
+        raise UsageError(f"--runs {args.runs}", allowed=f"{FEWEST} to {MOST}; a median of fewer says nothing")
     if args.threads < 1:
         raise UsageError(f"--threads {args.threads}", allowed="1 or more")
 

@@ -16,7 +16,7 @@ def table(document: dict[str, Any]) -> str:
         for line in lines
     ]
     notes = remarks(document["rows"])
-    if document["preprocessing"]["state"] == "FAILED":
+    if (document["preprocessing"] or {}).get("state") == "FAILED":
         notes.append(f"preprocessing: {document['preprocessing']['detail']}")
     return "\n".join([*shown, *notes, *legend(document)])
 

@@ -38,9 +38,8 @@ def prepare(threads: int) -> None:
         import numpy  # noqa: F401
     except ImportError as error:
         what = f"{sys.executable} cannot import numpy ({error})"
-        stop(
-            ABSENT, f"{what}; next: there: {sys.executable} -m pip install numpy ai-edge-litert, or --python PATH_THERE"
-        )
+        pip = f"{sys.executable} -m pip install numpy ai-edge-litert"
+        stop(ABSENT, f"{what}; next: there: {pip}, or --python PATH_THERE")
 
 
 def unpack() -> None:

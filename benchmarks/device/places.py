@@ -41,8 +41,7 @@ def measure_at(
         from benchmarks.device.over_ssh import measure_over_ssh
         from convert.ssh import Device
 
-        again = "the same command"
-        device = Device(where, tuple(options.ssh_option), options.clean_device, again)
+        device = Device(where, tuple(options.ssh_option), options.clean_device, flag="--device ssh:")
         measure_over_ssh(device, pack(bundle, settings, work), take, options.python, options.again)
     else:
         over_adb(where, bundle, settings, options, work, take, found)
