@@ -32,6 +32,7 @@ PROPERTIES = (
 CLOCKS = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq"
 GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 GONE = re.compile(r"not found|offline|no devices|closed|protocol fault|reset|connect|timed? ?out", re.IGNORECASE)
+OWN = re.compile(r"(adb|error)\b.{0,200}$")  # what adb itself says
 PATIENCE = 600.0  # seconds for one command
 
 
@@ -105,7 +106,7 @@ class Adb:
                     yield text
             finally:
                 one.kill()
-        self.fail("shell", last)
+        self.fail("shell", last if OWN.match(last) else "")  # without an exit code, the phone did not end it
 
     def fail(self, what: str, said: str) -> NoReturn:
         """Why adb ended."""
