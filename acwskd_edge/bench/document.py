@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def load(path: Path | None) -> Document | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise UsageError(f"{path} is there and is no document of bench", hint="another name for --json, or remove it")
+
+
+def timed(document: Document) -> Iterator[tuple[str, str, list[float], dict[str, Any]]]:
+    """Rows that have a latency: artefact, runtime, milliseconds of the network alone, and what else is known.
+
+    The last holds fresh and reasons (device, threads, state of the golden vectors), for a table that sets
+    devices side by side.
+    """
+    device, threads = document["device"], document["settings"]["threads"]
+    place = ", ".join(str(one) for one in (device["model"] or device["processor"], device["system"]) if one)
+    for row in document["rows"]:
+        if row[MODEL]["samples_ms"]:
+            checked = f"golden vectors {row['state']}" if row["state"] else "golden vectors not checked"
+            reasons = [f"measured on {place}: {threads} thread(s), {checked}"]
+            yield row["id"], row["runtime"], row[MODEL]["samples_ms"], {"fresh": row["fresh"], "reasons": reasons}
 
 
 def failed(document: Document) -> bool:

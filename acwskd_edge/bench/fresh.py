@@ -1,4 +1,4 @@
-"""`python -m acwskd_edge.bench.fresh MODULE FILE THREADS BATCH.npy`: cold start and peak memory, as JSON.
+"""`python -m acwskd_edge.bench.fresh MODULE FILE THREADS BATCH.npy`: cold start and memory of an artefact, as JSON.
 
 A process of its own, because memory that another row once used never shows as free again, and because a runtime that
 crashes must not take the others with it. Only the artefact's runtime is imported: no torch for ONNX Runtime, LiteRT or
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 RUNS = 3  # processes, of which the median counts
 SECONDS = 15.0  # after which no further process is started
 LIMIT = 600.0  # seconds after which a process is given up
-RUNTIME_CACHES = ("TORCHINDUCTOR_CACHE_DIR",)  # pointed at an empty folder, or a start would not be cold
 
 
 class Crashed(AcwskdError):
@@ -108,8 +107,8 @@ def measure(module: str, path: Path, threads: int, batch: NDArray[np.generic]) -
 def one_process(module: str, path: Path, threads: int, image: Path) -> dict[str, Any]:
     """One fresh process; raises as `measure`."""
     words = [sys.executable, "-m", "acwskd_edge.bench.fresh", module, str(path.absolute()), str(threads), str(image)]
-    environment = os.environ | dict.fromkeys(RUNTIME_CACHES, str(image.parent / "cache"))
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path]))
+    places = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), *sys.path]))
+    environment = os.environ | {"PYTHONPATH": places}
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=LIMIT)
     except subprocess.TimeoutExpired as error:

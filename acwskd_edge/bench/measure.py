@@ -6,7 +6,7 @@ The document is whole after every step, and a later call that is given it contin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from acwskd_edge.bench import fresh
 from acwskd_edge.bench.board import board, tegrastats
 from acwskd_edge.bench.conditions import pinned, watched
 from acwskd_edge.bench.document import AFTER, BEFORE, END_TO_END, MODEL, Document, new
-from acwskd_edge.bench.latency import MIN_RUNS, Timings, interleave, speedup
+from acwskd_edge.bench.latency import MIN_RUNS, Timings, WarmUp, interleave, speedup
 from acwskd_edge.bundle import Artefact, Bundle, Golden
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import AcwskdError, MissingDependency
@@ -129,18 +129,37 @@ def time_all(
     with pinned(settings.threads) as cores:
         while (done := len(next(iter(slots.values()))["samples_ms"])) < settings.runs:
             wanted = max(min(BLOCK, settings.runs - done), MIN_RUNS)
+            failed: dict[str, Exception] = {}
             with watched(cores) as conditions:
                 conditions["tegrastats"] = tegrastats()
-                timed = interleave(calls, wanted, seconds_per_subject=SECONDS_PER_SUBJECT)
+                timed = interleave(calls, wanted, seconds_per_subject=SECONDS_PER_SUBJECT, failed=failed)
             document["conditions"].append(conditions)
+            drop(failed, slots, calls, rows)
             for name, slot in slots.items():
                 values = (*slot["samples_ms"], *(round(one, 5) for one in timed[name].milliseconds))
                 slot["samples_ms"] = list(values)
-                slot["latency"] = Timings(values, timed[name].warm_up).to_dict()
+                slot["latency"] = replace(timed[name], milliseconds=values).to_dict()
             for row in rows.values():
                 row["times_fp32"] = against_fp32(row, list(rows.values()))
             tell(f"timed {len(values)} of {settings.runs} rounds")
             save(document)
+
+
+def drop(
+    failed: dict[str, Exception],
+    slots: dict[str, Any],
+    calls: dict[str, Callable[[], object]],
+    rows: dict[str, dict[str, Any]],
+) -> None:
+    """What raised while it was timed becomes a row that FAILED; the others go on."""
+    for name, error in failed.items():
+        row = rows.pop(name.partition(" ")[2], None)
+        if row is None:  # its other half failed before, or it is no row
+            continue
+        row["state"], row["detail"], row["not_timed"] = "FAILED", f"while it was timed: {error}", "failed"
+        for part in (MODEL, END_TO_END):
+            row[part] = {"latency": None, "samples_ms": []}
+            del slots[f"{part} {row['id']}"], calls[f"{part} {row['id']}"]
 
 
 def calls_of(bundle: Bundle, chosen: list[Artefact], threads: int) -> dict[str, Callable[[], object]]:
@@ -179,4 +198,4 @@ def against_fp32(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, A
 
 def timings(row: dict[str, Any]) -> Timings:
     """A row's network alone."""
-    return Timings(tuple(row[MODEL]["samples_ms"]), 0)
+    return Timings(tuple(row[MODEL]["samples_ms"]), WarmUp(0, True))

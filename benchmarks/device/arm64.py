@@ -70,7 +70,10 @@ def build(folder: Path) -> Path:
                 content.extractall(work / "site")
         for pattern in UNUSED:
             for one in [*(work / "site").rglob(pattern), *(work / "lib/python3.11").glob(pattern)]:
-                _ = shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink(missing_ok=True)
+                if one.is_dir():
+                    shutil.rmtree(one)
+                elif one.exists():
+                    one.unlink()
         (work / "python").write_text(LAUNCHER, encoding="utf-8")
         for one in (work / "python", work / "bin/python3.11", work / "lib" / LOADER):
             one.chmod(0o755)

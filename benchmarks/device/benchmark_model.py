@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from acwskd_edge.bench.document import MODEL, Document, new
-from acwskd_edge.bench.latency import median_interval, percentile, speedup
+from acwskd_edge.bench.latency import Timings, WarmUp, speedup
 from acwskd_edge.bench.measure import Settings, timings
 from acwskd_edge.bundle import Bundle
 from acwskd_edge.errors import AcwskdError, RefusedError, UsageError
@@ -112,18 +112,15 @@ def record(row: dict[str, Any], code: int, output: str) -> None:
     samples = [*row[MODEL]["samples_ms"], said["mean_ms"]]
     before = row[MODEL]["latency"] or {"n": 0, "min_ms": None}
     least = [one for one in (before["min_ms"], said["min_ms"]) if one is not None]
-    interval = median_interval(samples)
     row[MODEL] = {
         "latency": {
+            **Timings(tuple(samples), WarmUp(WARM_UP, True)).to_dict(),
             "n": before["n"] + said["n"],
-            "warm_up": WARM_UP,
-            "of": f"means of {len(samples)} passes",  # what median and interval are of
-            "median_ms": round(percentile(samples, 0.5), 4),
             "p90_ms": None,
             "p99_ms": None,
             "min_ms": min(least) if least else None,
-            "median_ci95_ms": None if interval is None else list(interval),
             "mean_ms": round(fmean(samples), 4),
+            "of": f"means of {len(samples)} passes",  # what median, interval and spread are of
         },
         "samples_ms": samples,
     }

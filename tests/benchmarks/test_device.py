@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,12 +18,15 @@ from typing import Any
 import ai_edge_litert
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sshd import Sshd, running
 
 import convert.remote as remote
+from acwskd_edge.bench.document import failed, timed
 from acwskd_edge.bench.measure import Settings, measure
 from acwskd_edge.bundle import Bundle, open_bundle, seal
 from acwskd_edge.errors import AcwskdError, MissingDependency, UsageError
+from acwskd_edge.runtimes.litert import LiteRtRuntime
 from benchmarks.device import on_device
 from benchmarks.device.__main__ import main
 from benchmarks.device.over_ssh import measure_over_ssh
@@ -73,6 +77,25 @@ class TestHere:
         whole = int8["end_to_end"]["latency"]["median_ms"]
         assert whole > latency["median_ms"]
         assert document["device"]["emulated"] is None
+
+    def test_a_runtime_that_fails_while_it_is_timed_costs_only_its_row(
+        self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        honest, calls = LiteRtRuntime.__call__, Counter[str]()
+
+        def fails_late(self: LiteRtRuntime, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+            calls[self.path.name] += 1
+            if "fp16" in self.path.name and calls[self.path.name] > 20:
+                raise RuntimeError("the delegate gave up")
+            return honest(self, batch)
+
+        monkeypatch.setattr(LiteRtRuntime, "__call__", fails_late)
+        document = measure(bundle, FEW, lambda _: None, tell=lambda _: None)
+        assert document["complete"]
+        assert failed(document)
+        assert [row["state"] for row in document["rows"]] == ["ok", "FAILED", "ok"]
+        assert document["rows"][1]["detail"] == "while it was timed: the delegate gave up"
+        assert [artefact for artefact, *_ in timed(document)] == ["tflite-fp32", "tflite-int8"]
 
     def test_what_is_there_is_not_measured_again(self, bundle: Bundle) -> None:
         kept: list[Document] = []
