@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acwskd_edge.contract import Contract
-from acwskd_edge.data.case import Case, DataSet
 from acwskd_edge.metrics import (
     SKIP_EMPTY,
     TRANSUNET,
@@ -22,6 +21,9 @@ from acwskd_edge.metrics import (
 )
 from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
 from acwskd_edge.runtimes import Runtime
+
+if TYPE_CHECKING:  # the readers of data need more than numpy
+    from acwskd_edge.data.case import Case, DataSet
 
 Segment = Callable[[NDArray[np.generic]], NDArray[np.uint8]]
 """Pixels (D, h, w, C) on the network's grid -> masks (D, h, w)."""

@@ -128,17 +128,17 @@ def measure(run: Path, where: str | None, count: int, rounds: int, without: list
     import torch
 
     from acwskd_edge import runtimes
+    from acwskd_edge.bench.latency import interleave, speedup
     from acwskd_edge.data import cases_in
     from acwskd_edge.evaluate import prepare
     from acwskd_edge.files import sha256
+    from acwskd_edge.machine import machine, versions
     from acwskd_edge.preprocess import normalise
     from acwskd_edge.runtimes.torch_eager import load_network
-    from benchmarks.latency import interleave, speedup
     from benchmarks.rivals import Given
     from convert.basis import check_run, run_data
     from convert.calibration import choose
     from convert.gate import reference_of
-    from convert.machine import machine, versions
     from convert.targets import TARGETS
     from train.state import WEIGHTS
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from acwskd_edge import runtimes
+from acwskd_edge.bench.latency import interleave
 from acwskd_edge.bundle import Golden
 from acwskd_edge.errors import MissingDependency
 from acwskd_edge.preprocess import mask_of, normalise
-from benchmarks.latency import interleave
 from benchmarks.markup import bullets, number, scroll, table
 from benchmarks.subjects import Subject
 from benchmarks.table import milliseconds, ratio_text

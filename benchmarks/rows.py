@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acwskd_edge import runtimes
+from acwskd_edge.bench.latency import Timings, interleave, speedup
 from acwskd_edge.bundle import Artefact
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import MissingDependency
 from acwskd_edge.evaluate import feed
 from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
-from benchmarks.latency import Timings, interleave, speedup
 from benchmarks.subjects import Subject
 from train.state import WEIGHTS
 

@@ -21,6 +21,7 @@ from acwskd_edge.data import DataSet, Split
 from acwskd_edge.errors import AcwskdError, MissingDependency, UsageError
 from acwskd_edge.evaluate import Segment, segment_with
 from acwskd_edge.files import only_writer, write_atomic, write_json
+from acwskd_edge.machine import machine, versions
 from benchmarks.accuracy import GATE_SPLIT, PerCase, gated, measure_split
 from benchmarks.cost import cost_of
 from benchmarks.engines import engines_of, lines, second_route
@@ -30,7 +31,6 @@ from benchmarks.rows import Row, grid_of, rows_of, surroundings, time_rows, to_d
 from benchmarks.subjects import Subject, open_all
 from benchmarks.table import text_table
 from benchmarks.words import commands, headlines, warnings
-from convert.machine import machine, versions
 
 SCHEMA = 2
 PACKAGES = tuple(

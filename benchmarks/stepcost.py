@@ -127,7 +127,7 @@ def main() -> int:
     args = parser.parse_args()
 
     from acwskd_edge.files import write_json
-    from convert.machine import machine
+    from acwskd_edge.machine import machine
 
     known = objectives()
     wanted = args.objectives.split(",") if args.objectives else known

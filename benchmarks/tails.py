@@ -120,12 +120,12 @@ def measure(model: str, classes: int, size: int, runtime: str, rounds: int, fold
     import torch
 
     from acwskd_edge import runtimes
+    from acwskd_edge.bench.latency import interleave, speedup
     from acwskd_edge.contract import Contract, Intensity, Label
     from acwskd_edge.errors import RefusedError
     from acwskd_edge.evaluate import feed
     from acwskd_edge.models import build_model
     from acwskd_edge.preprocess import normalise, to_grid
-    from benchmarks.latency import interleave, speedup
     from convert.export import Job, RawGraph, argmax
     from convert.targets import find_target
 
@@ -209,7 +209,7 @@ def main() -> int:
     import torch
 
     from acwskd_edge.files import write_json
-    from convert.machine import machine, versions
+    from acwskd_edge.machine import machine, versions
     from convert.targets import TARGETS
 
     torch.set_num_threads(1)

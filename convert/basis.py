@@ -20,12 +20,12 @@ from acwskd_edge.data import DataSet, cases_in, open_data, split_hash
 from acwskd_edge.errors import AcwskdError, DataError, UsageError
 from acwskd_edge.evaluate import Prepared, prepare
 from acwskd_edge.files import sha256
+from acwskd_edge.machine import versions
 from acwskd_edge.preprocess import mask_of, normalise, to_image
 from acwskd_edge.runtimes.torch_eager import TorchRuntime, load_network
 from convert.calibration import CALIBRATION, Calibration, choose, refuse_overlap
 from convert.gate import Reference, reference_of
 from convert.kits import Flags
-from convert.machine import versions
 from convert.ssh import Device
 from convert.targets import Target
 from train.state import WEIGHTS

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from acwskd_edge.errors import AcwskdError, MissingDependency, RefusedError, TamperedError, UsageError
 from acwskd_edge.files import new_folder, sha256
@@ -30,6 +30,7 @@ ERRORS: dict[int, type[AcwskdError]] = {
     6: RefusedError,  # fingerprint
 }
 EVERY = 5.0  # seconds between two lines of a slow copy
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,63 +55,61 @@ def build_on(device: Device, kit: Path, into: Path) -> Built:
         RefusedError: an engine that another TensorRT or GPU built.
         TamperedError: the fetched engine is not the one that was built.
     """
-    trip = Trip(device, kit)
-    pauses = iter(BACKOFF)
-    while True:
-        done = trip.progress
-        try:
-            with Connection(device) as connection:
-                return trip.travel(connection, into)
-        except (Dropped, Unreachable) as error:
-            if isinstance(error, Unreachable) and not trip.arrived:
-                raise
-            if trip.progress > done:
-                pauses = iter(BACKOFF)
-            pause = next(pauses, None)
-            what = f"{error.what} while {trip.doing}; what is done is kept"
-            if pause is None:
-                raise Dropped(f"{what}, {len(BACKOFF)} new tries failed", hint=f"{device.again} (continues)") from error
-            print(f"{what}; next try in {pause} s", flush=True)
-            time.sleep(pause)
+    trip = KitTrip(device, kit=kit)
+    return trip.persist(lambda connection: trip.travel(connection, into))
 
 
 @dataclass
 class Trip:
-    """One kit's way to a device and back, over as many connections as it takes."""
+    """A way to a device and back, over as many connections as it takes."""
 
     device: Device
-    kit: Path
+    cargo: str = "the kit"  # for people
+    python: str | None = None  # the interpreter of the stages there; None: python3
     arrived: bool = False  # the device has answered once
     doing: str = "connecting"
     progress: int = 0  # files sent and stages finished
     seen: dict[str, int] = field(default_factory=dict)  # stage -> bytes of its log that are on the screen
     codes: dict[str, int] = field(default_factory=dict)  # finished stage -> its exit code
 
-    def travel(self, connection: Connection, into: Path) -> Built:
-        """All stages that are not finished, then the way home."""
-        kit = json.loads((self.kit / "kit.json").read_text(encoding="utf-8"))
-        have = connection.open(kit["key"])
+    def persist(self, work: Callable[[Connection], T]) -> T:
+        """Do `work`, anew with every connection, until it is done or `BACKOFF` is spent without progress.
+
+        Raises:
+            Unreachable: at the first connection. Dropped: later.
+        """
+        pauses = iter(BACKOFF)
+        while True:
+            done = self.progress
+            try:
+                with Connection(self.device) as connection:
+                    return work(connection)
+            except (Dropped, Unreachable) as error:
+                if isinstance(error, Unreachable) and not self.arrived:
+                    raise
+                if self.progress > done:
+                    pauses = iter(BACKOFF)
+                pause = next(pauses, None)
+                what = f"{error.what} while {self.doing}; what is done is kept"
+                if pause is None:
+                    raise Dropped(
+                        f"{what}, {len(BACKOFF)} new tries failed", hint=f"{self.device.again} (continues)"
+                    ) from error
+                print(f"{what}; next try in {pause} s", flush=True)
+                time.sleep(pause)
+
+    def open(self, connection: Connection, key: str) -> dict[str, str]:
+        """Enter the work folder; returns the SHA-256 of every file that is there."""
+        have = connection.open(key)
         self.arrived = True
-        files = {name: self.kit / name for name in ("kit.json", *kit["files"])}
-        self.copy(connection, {name: files[name] for name in PREFLIGHT}, have)
-        self.stage(connection, "preflight")
-        self.copy(connection, {name: one for name, one in files.items() if name not in PREFLIGHT}, have)
-        self.stage(connection, "build")
-        passed = self.stage(connection, "run", allowed=(0, REFUSED)) == 0
-        if passed:
-            self.stage(connection, "time_engine")
-        with new_folder(into) as folder:
-            engine, results = self.fetch(connection, folder)
-        if self.device.clean:
-            connection.ask(do="clean")
-        return Built(into, into / engine, passed, results)
+        return have
 
     def copy(self, connection: Connection, files: dict[str, Path], have: dict[str, str]) -> None:
         """Send what the device lacks."""
         missing = {name: path for name, path in files.items() if have.get(name) != sha256(path)}
         if not missing:
             return
-        self.doing = "copying the kit"
+        self.doing = f"copying {self.cargo}"
         total = sum(path.stat().st_size for path in missing.values())
         present = f", {len(files) - len(missing)} are there" if len(files) > len(missing) else ""
         print(f"{self.device.host}: copying {len(missing)} files, {total / 1e6:.1f} MB{present}", flush=True)
@@ -136,7 +135,7 @@ class Trip:
         error, line, code = "", "", 1
         seen = self.seen.get(name)
         self.seen.setdefault(name, 0)
-        for answer in connection.stage(name, seen):
+        for answer in connection.stage(name, seen, self.python):
             if "code" in answer:
                 code = int(answer["code"])
                 continue
@@ -145,12 +144,16 @@ class Trip:
             if line.startswith("error: "):
                 error = line
             else:
-                print(f"  {line}", flush=True)
+                self.heard(line)
         self.progress += 1
         if code not in allowed:
             self.fail(name, code, error, line)
         self.codes[name] = code
         return code
+
+    def heard(self, line: str) -> None:
+        """A line that a stage printed."""
+        print(f"  {line}", flush=True)
 
     def fail(self, name: str, code: int, error: str, last: str) -> NoReturn:
         """A stage's own line, as an error of ours."""
@@ -160,6 +163,31 @@ class Trip:
             hint = "free memory or add swap there"
         what = what or f"{name}.py ended with exit code {code} ({last.strip()})"
         raise ERRORS.get(code, AcwskdError)(f"{self.device.host}: {what}", hint=hint or None)
+
+
+@dataclass
+class KitTrip(Trip):
+    """A kit's way: build, judge and time its engine there."""
+
+    kit: Path = Path()
+
+    def travel(self, connection: Connection, into: Path) -> Built:
+        """All stages that are not finished, then the way home."""
+        kit = json.loads((self.kit / "kit.json").read_text(encoding="utf-8"))
+        have = self.open(connection, kit["key"])
+        files = {name: self.kit / name for name in ("kit.json", *kit["files"])}
+        self.copy(connection, {name: files[name] for name in PREFLIGHT}, have)
+        self.stage(connection, "preflight")
+        self.copy(connection, {name: one for name, one in files.items() if name not in PREFLIGHT}, have)
+        self.stage(connection, "build")
+        passed = self.stage(connection, "run", allowed=(0, REFUSED)) == 0
+        if passed:
+            self.stage(connection, "time_engine")
+        with new_folder(into) as folder:
+            engine, results = self.fetch(connection, folder)
+        if self.device.clean:
+            connection.ask(do="clean")
+        return Built(into, into / engine, passed, results)
 
     def fetch(self, connection: Connection, folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
         """Engine, fingerprint and measurements; the engine's hash checked against build.json."""

@@ -56,10 +56,11 @@ class Device:
     options: tuple[str, ...] = ()  # ssh's own, `Name=value`
     clean: bool = False  # remove the work folder there when all is fetched
     again: str = "the same command"  # what continues after a dropped connection
+    flag: str = "--on"  # the option that named it, for messages
 
     def __post_init__(self) -> None:
         if not HOST.fullmatch(self.host):
-            raise UsageError(f"--on {self.host!r}", allowed=HOSTS)
+            raise UsageError(f"{self.flag} {self.host!r}", allowed=HOSTS)
         for one in self.options:
             if not OPTION.fullmatch(one):
                 raise UsageError(f"--ssh-option {one!r}", allowed="Name=value, as ssh -o takes it; see man ssh_config")
@@ -90,7 +91,7 @@ class Connection:
                 device.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
             )
         except FileNotFoundError as error:
-            raise MissingDependency("--on needs ssh", hint="apt install openssh-client") from error
+            raise MissingDependency(f"{device.flag} needs ssh", hint="apt install openssh-client") from error
         assert self.ssh.stdin
         assert self.ssh.stdout
         self.to, self.back = self.ssh.stdin, self.ssh.stdout
@@ -143,13 +144,14 @@ class Connection:
                 sent(len(block))
         self.answer()
 
-    def stage(self, name: str, seen: int | None) -> Iterator[dict[str, Any]]:
+    def stage(self, name: str, seen: int | None, python: str | None = None) -> Iterator[dict[str, Any]]:
         """Run a script of the kit; its lines as {"line", "seen"}, at last {"code"}.
 
         Args:
             seen: bytes of its log that an earlier connection brought, not to be repeated; None if it is the first.
+            python: the interpreter there, for instance `~/venv/bin/python`; None: the agent's own.
         """
-        self.request(do="stage", name=name, seen=seen)
+        self.request(do="stage", name=name, seen=seen, python=python)
         while True:
             answer = self.answer()
             if "alive" not in answer:

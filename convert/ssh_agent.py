@@ -4,7 +4,7 @@ One JSON line a request, one or more JSON lines back; file contents travel as ra
 
     open   key                  -> {"have": {name: sha256}}         work folder ~/.cache/acwskd-edge/KEY
     put    name size sha256 +   -> {"done": true}
-    stage  name seen            -> {"line": ..., "seen": bytes of the log}* {"code": exit code}
+    stage  name seen python     -> {"line": ..., "seen": bytes of the log}* {"code": exit code}
     get    name                 -> {"size": bytes, "sha256": ...} +
     remove names                -> {"done": true}                   files of the work folder
     clean                       -> {"done": true}                   the work folder
@@ -120,8 +120,9 @@ class Agent:
             raise
         self.send(done=True)
 
-    def do_stage(self, payload: "Iterator[bytes]", name: str, seen: "int | None") -> None:
+    def do_stage(self, payload: "Iterator[bytes]", name: str, seen: "int | None", python: "str | None") -> None:
         """Run a script of the kit, after the one that may run already; forward what they print."""
+        interpreter = str(Path(python).expanduser()) if python else sys.executable
         script, log = self.path(name + ".py"), Log(self, self.path("." + name + ".log"), seen or 0)
         with self.path("." + name + ".lock").open("w") as lock:
             told = seen is not None
@@ -134,7 +135,7 @@ class Agent:
             with log.path.open("wb") as out:
                 log.seen = 0
                 child = subprocess.Popen(
-                    [sys.executable, "-u", "-W", "ignore::DeprecationWarning", str(script)],
+                    [interpreter, "-u", "-W", "ignore::DeprecationWarning", str(script)],
                     cwd=str(self.folder),
                     stdin=subprocess.DEVNULL,
                     stdout=out,

@@ -16,11 +16,11 @@ from typing import Any
 from acwskd_edge import runtimes
 from acwskd_edge.bundle import Artefact, seal
 from acwskd_edge.files import write_atomic, write_json
+from acwskd_edge.machine import machine, versions
 from convert.basis import Basis, Entry
 from convert.export import MIXED, Job
 from convert.gate import measure
 from convert.ladder import AUTO, Rung, climb, rungs, summary
-from convert.machine import machine, versions
 from convert.sensitivity import PICTURE, LayerLoss, draw, measure_layers, ranked, table
 from convert.targets import Target, find_target
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acwskd_edge import __version__
-from convert.machine import machine, versions
+from acwskd_edge.machine import machine, versions
 
 if TYPE_CHECKING:
     from train.engine import Engine

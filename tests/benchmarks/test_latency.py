@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from benchmarks.latency import (
+from acwskd_edge.bench.latency import (
     MIN_RUNS,
     MOST_WARM_UP,
     WINDOW,
     Timings,
+    WarmUp,
     interleave,
     median_interval,
     percentile,
@@ -43,16 +44,16 @@ class FakeClock:
 
 def test_warm_up_ends_when_runs_no_longer_get_faster() -> None:
     clock = FakeClock()
-    assert warm_up(clock.subject("a", [5.0]), clock) == 2 * WINDOW
+    assert warm_up(clock.subject("a", [5.0]), clock).runs == 2 * WINDOW
     falling = [100.0 * 0.8**i for i in range(20)] + [1.0]
-    assert warm_up(clock.subject("b", falling), clock) > 20
+    assert warm_up(clock.subject("b", falling), clock).runs > 20
 
 
 def test_warm_up_is_bounded_in_runs_and_in_seconds() -> None:
     clock = FakeClock()
     for_ever_faster = [1000 * 0.9**i * 1e-3 for i in range(200)]
-    assert warm_up(clock.subject("a", for_ever_faster), clock) == MOST_WARM_UP
-    assert warm_up(clock.subject("b", [4000.0]), clock) == 2
+    assert warm_up(clock.subject("a", for_ever_faster), clock).runs == MOST_WARM_UP
+    assert warm_up(clock.subject("b", [4000.0]), clock).runs == 2
 
 
 def test_rounds_alternate_and_each_timed_run_follows_an_untimed_one_of_the_same_subject() -> None:
@@ -111,8 +112,8 @@ def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
 
 def test_a_ratio_is_taken_within_rounds_so_drift_cancels() -> None:
     drift = [1.0 + 0.2 * i for i in range(20)]
-    fast = Timings(tuple(2.0 * one for one in drift), 10)
-    slow = Timings(tuple(6.0 * one for one in drift), 10)
+    fast = Timings(tuple(2.0 * one for one in drift), WarmUp(10, True))
+    slow = Timings(tuple(6.0 * one for one in drift), WarmUp(10, True))
     found = speedup(fast, slow)
     assert found["ratio"] == pytest.approx(3.0)
     assert found["ci95"] == pytest.approx([3.0, 3.0])
@@ -134,8 +135,51 @@ def test_same_against_same_is_near_one_and_a_planted_slower_artefact_is_found() 
 
 
 def test_a_summary_has_its_numbers_in_order() -> None:
-    summary = Timings(tuple(float(v) for v in range(1, 41)), 12).to_dict()
+    summary = Timings(tuple(float(v) for v in range(1, 41)), WarmUp(12, True)).to_dict()
     assert summary["n"] == 40
     assert summary["warm_up"] == 12
     low, high = summary["median_ci95_ms"]
-    assert summary["min_ms"] < low < summary["median_ms"] < high < summary["p90_ms"]
+    assert summary["min_ms"] < low < summary["median_ms"] < high < summary["p90_ms"] < summary["p99_ms"]
+
+
+def test_rounds_end_once_every_median_is_known_closely_enough() -> None:
+    clock = FakeClock()
+    noisy = [1.0 + 0.5 * (i % 7) for i in range(4000)]
+    calls = {"steady": clock.subject("steady", [2.0]), "noisy": clock.subject("noisy", noisy)}
+    alone = interleave({"steady": clock.subject("steady", [2.0])}, 1000, clock, precision=0.03)
+    assert (len(alone["steady"].milliseconds), alone["steady"].stopped) == (MIN_RUNS, "precise")
+    both = interleave(calls, 400, clock, precision=0.03)
+    assert len(both["steady"].milliseconds) == len(both["noisy"].milliseconds) > MIN_RUNS
+
+
+def test_what_ended_the_rounds_is_recorded() -> None:
+    clock = FakeClock()
+    assert interleave({"a": clock.subject("a", [1.0])}, 12, clock)["a"].stopped == "rounds"
+    found = interleave({"a": clock.subject("a", [900.0])}, 100, clock, seconds_per_subject=1.0)
+    assert found["a"].stopped == "budget"
+
+
+@pytest.mark.parametrize("breaks_at", [0, 40])
+def test_a_subject_that_raises_is_dropped_and_the_others_go_on(breaks_at: int) -> None:
+    clock, calls = FakeClock(), 0
+
+    def breaks() -> None:
+        nonlocal calls
+        calls += 1
+        clock.now += 1_000_000
+        if calls > breaks_at:
+            raise OSError("device is gone")
+
+    failed: dict[str, Exception] = {}
+    timed = interleave({"good": clock.subject("good", [1.0]), "bad": breaks}, 40, clock, failed=failed)
+    assert list(timed) == ["good"]
+    assert len(timed["good"].milliseconds) == 40
+    assert str(failed["bad"]) == "device is gone"
+    with pytest.raises(OSError, match="gone"):
+        interleave({"bad": breaks}, 10, clock)
+
+
+def test_warming_that_never_ends_is_told() -> None:
+    clock = FakeClock()
+    assert warm_up(clock.subject("a", [5.0]), clock).steady
+    assert not warm_up(clock.subject("b", [0.9**i for i in range(200)]), clock).steady
