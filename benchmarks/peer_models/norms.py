@@ -1,0 +1,44 @@
+"""Layer norm and group norm over (B, C, H, W) without reshaping, so that TFLite needs no transposition for them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel, as `nn.LayerNorm(C)` does on tokens (B, H x W, C)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> same shape."""
+        centred = x - x.mean(1, keepdim=True)
+        variance = (centred * centred).mean(1, keepdim=True)
+        return centred * torch.rsqrt(variance + EPSILON) * self.weight + self.bias
+
+
+class GroupNorm(nn.Module):
+    """`nn.GroupNorm`: moments of each channel, averaged within the groups by a constant 1x1 convolution."""
+
+    average: Tensor
+
+    def __init__(self, groups: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        size = channels // groups
+        within = torch.block_diag(*[torch.full((size, size), 1 / size)] * groups)
+        self.register_buffer("average", within[:, :, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> same shape."""
+        centred = x - F.conv2d(x.mean((2, 3), keepdim=True), self.average)
+        variance = F.conv2d((centred * centred).mean((2, 3), keepdim=True), self.average)
+        return centred * torch.rsqrt(variance + EPSILON) * self.weight + self.bias
