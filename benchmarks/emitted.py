@@ -22,6 +22,7 @@ from acwskd_edge.errors import AcwskdError, UsageError
 from acwskd_edge.files import write_json
 from acwskd_edge.models import build_model, import_factory, is_factory
 from acwskd_edge.preprocess import normalise
+from acwskd_edge.quiet import quiet_output
 from benchmarks.cost import macs, parameters
 from convert.export import Job, unconvertible
 from convert.machine import versions
@@ -90,6 +91,7 @@ def emit(
     key = {"model": model, "contract": contract.to_json(), "versions": tools}
     if any(known.get(name) != value for name, value in key.items()):
         known = {}
+    there = bool(known)
     refused: dict[str, str] = known.get("refused", {})
     found: dict[Kind, Path | str] = {}
     network: nn.Module | None = None
@@ -97,7 +99,7 @@ def emit(
     for runtime, precision in kinds:
         name, target = f"{runtime}:{precision}", EMITTERS[runtime]
         path = folder / f"model.{precision}.{target}"
-        if known and (path.is_file() or name in refused):
+        if there and (path.is_file() or name in refused):
             found[runtime, precision] = refused.get(name, path)
             continue
         if network is None:
@@ -118,7 +120,8 @@ def emit(
 def emitted(job: Job, target: str) -> Path | str:
     """The artefact, or why the target refuses the network."""
     try:
-        return find_target(target).emit(job)
+        with quiet_output(replay=False):
+            return find_target(target).emit(job)
     except AcwskdError as error:
         return error.what
     except Exception as error:  # a converter's failure on a foreign network is a result
