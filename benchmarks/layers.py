@@ -69,7 +69,9 @@ def words(name: str, kernels: list[dict[str, Any]]) -> list[str]:
     total = sum(one["us"] for one in kernels)
     shares: Counter[str] = Counter()
     for one in kernels:
-        kind = "convolutions" if one["kind"] in CONVOLUTIONS else "moving data" if one["kind"] in MOVING else one["kind"]
+        kind = (
+            "convolutions" if one["kind"] in CONVOLUTIONS else "moving data" if one["kind"] in MOVING else one["kind"]
+        )
         shares[kind] += one["us"]
     parts = ", ".join(f"{what} {us / total:.0%}" for what, us in shares.most_common(6))
     lines = [f"{name}: {total / 1e3:.2f} ms in kernels: {parts}"]

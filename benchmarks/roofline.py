@@ -1,8 +1,8 @@
 """`python -m benchmarks.roofline RUN`: how far each artefact stays behind what this machine can do.
 
-One thread. The roofs are measured, not looked up: the best rate of each runtime's own convolution and matrix kernels at a
-precision, and the bandwidth of a copy at the size that moves. An operation cannot be faster than its MACs at the peak nor
-than its bytes at the bandwidth; the sum over the exported graph's operations is the attainable time of an artefact.
+One thread. The roofs are measured, not looked up: the best rate of each runtime's own convolution and matrix kernels at
+a precision, and the bandwidth of a copy at the size that moves. An operation cannot be faster than its MACs at the peak
+nor than its bytes at the bandwidth; the sum over the exported graph's operations is an artefact's attainable time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def from_bundle(where: Path) -> list[Subject]:
                 )
             )
     if not found:
-        raise UsageError(f"{where} has no ONNX or TFLite artefact", hint=f"python -m convert {where} --target onnx,tflite")
+        raise UsageError(
+            f"{where} has no ONNX or TFLite artefact", hint=f"python -m convert {where} --target onnx,tflite"
+        )
     return found
 
 
@@ -163,8 +165,8 @@ def line_of(row: Row) -> str:
 
 
 HEADER = (
-    f"{'model':<16}{'grid':<12}{'runtime':<12}{'prec':<6}{'MMACs':>9}{'MB moved':>9}{'MAC/B':>8}{'GMAC/s':>8}{'peak':>8}"
-    f"{'roof ms':>10}{'median ms':>10}{'of peak':>8}{'of roof':>8}"
+    f"{'model':<16}{'grid':<12}{'runtime':<12}{'prec':<6}{'MMACs':>9}{'MB moved':>9}{'MAC/B':>8}"
+    f"{'GMAC/s':>8}{'peak':>8}{'roof ms':>10}{'median ms':>10}{'of peak':>8}{'of roof':>8}"
 )
 
 
@@ -173,7 +175,8 @@ def sentences(rows: list[Row]) -> list[str]:
     found = []
     for kind in dict.fromkeys((row["runtime"], row["precision"], row["grid"]) for row in rows):
         those = sorted(
-            (row for row in rows if (row["runtime"], row["precision"], row["grid"]) == kind), key=lambda one: one["macs"]
+            (row for row in rows if (row["runtime"], row["precision"], row["grid"]) == kind),
+            key=lambda one: one["macs"],
         )
         if len(those) < 2:
             continue
@@ -183,10 +186,11 @@ def sentences(rows: list[Row]) -> list[str]:
         limit = large["latency"]["median_ms"] / small["roof_ms"]
         found.append(
             f"{small['model']} against {large['model']}, {kind[0]} {kind[1]}, {kind[2]}: {fewer:.1f} x fewer MACs, "
-            f"{faster:.1f} x faster, {limit:.0f} x if {small['model']} reached its roof. It runs at {small['of_peak']:.0%} "
-            f"of the peak, {large['model']} at {large['of_peak']:.0%}; bandwidth limits {small['memory_bound']:.0%} of its "
-            f"roof's time, and {1 - small['of_roof']:.0%} of its own is neither: kernels below their peak at few channels, "
-            "layout changes, and the time between kernels."
+            f"{faster:.1f} x faster, {limit:.0f} x if {small['model']} reached its roof. It runs at "
+            f"{small['of_peak']:.0%} of the peak, {large['model']} at {large['of_peak']:.0%}; bandwidth limits "
+            f"{small['memory_bound']:.0%} of {small['model']}'s attainable time, and {1 - small['of_roof']:.0%} of its "
+            "measured time is under no roof: kernels below their peak at few channels, layout changes, and the time "
+            "between kernels."
         )
     return found
 

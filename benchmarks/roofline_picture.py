@@ -36,9 +36,7 @@ def draw(rows: list[dict[str, Any]], peaks: dict[str, Any], copies: list[dict[st
     return stream.getvalue()
 
 
-def draw_roofs(
-    axes: Any, peaks: dict[str, Any], copies: list[dict[str, float]], left: float, right: float
-) -> None:
+def draw_roofs(axes: Any, peaks: dict[str, Any], copies: list[dict[str, float]], left: float, right: float) -> None:
     """Horizontal lines of the kernels' peaks, slanted ones of the bandwidth up to the highest of them."""
     highest = max(peaks[kind]["peak_gmacs"] for kind in KINDS)
     fastest = max(copies, key=lambda one: one["gb_per_s"])

@@ -1,7 +1,7 @@
 """CMUNeXt-S: our implementation from the paper's description.
 
-Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on Large Kernel and Skip Fusion", ISBI 2024,
-arXiv 2308.01239, section 2 (CMUNeXt block, skip-fusion block) and table 1 (variants). Encoder of large depthwise
+Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on Large Kernel and Skip Fusion", ISBI
+2024, arXiv 2308.01239, section 2 (CMUNeXt block, skip-fusion block) and table 1 (variants). Encoder of large depthwise
 kernels and inverted bottlenecks; decoder of bilinear upsampling and a fusion of grouped convolution and bottleneck.
 """
 
@@ -60,9 +60,7 @@ class CMUNeXt(nn.Module):
             nn.Sequential(LargeKernelBlock(cin, kernel), conv_block(cin, cout))
             for cin, cout, kernel in zip((widths[0], *widths), widths, kernels, strict=False)
         )
-        self.up = nn.ModuleList(
-            conv_block(cin, cout) for cin, cout in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
+        self.up = nn.ModuleList(conv_block(cin, cout) for cin, cout in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.fuse = nn.ModuleList(skip_fusion(width) for width in widths[-2::-1])
         self.head = nn.Conv2d(widths[0], classes, 1)
 

@@ -45,9 +45,7 @@ class HadamardAttention(nn.Module):
             nn.Conv2d(part, part, 1), nn.GELU(), nn.Conv2d(part, part, 3, padding=1, groups=part)
         )
         self.before, self.after = ChannelNorm(cin), ChannelNorm(cin)
-        self.mix = nn.Sequential(
-            nn.Conv2d(cin, cin, 3, padding=1, groups=cin), nn.GELU(), nn.Conv2d(cin, cout, 1)
-        )
+        self.mix = nn.Sequential(nn.Conv2d(cin, cin, 3, padding=1, groups=cin), nn.GELU(), nn.Conv2d(cin, cout, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, H, W)."""
@@ -68,9 +66,7 @@ class AggregationBridge(nn.Module):
         self.project = nn.Conv2d(deep, skip, 1)
         part = skip // 2 + 1  # a quarter of either feature, and the mask
         self.groups = nn.ModuleList(
-            nn.Sequential(
-                ChannelNorm(part), nn.Conv2d(part, part, 3, padding=rate, dilation=rate, groups=part)
-            )
+            nn.Sequential(ChannelNorm(part), nn.Conv2d(part, part, 3, padding=rate, dilation=rate, groups=part))
             for rate in DILATIONS
         )
         self.tail = nn.Sequential(ChannelNorm(GROUPS * part), nn.Conv2d(GROUPS * part, skip, 1))
@@ -98,9 +94,7 @@ class EGEUNet(nn.Module):
         )
         self.encode_norm = nn.ModuleList(GroupNorm(GROUPS, width) for width in widths[:-1])
         upwards = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (64, 48) ... (16, 8)
-        self.decode = nn.ModuleList(
-            stage(cin, cout, attention=i < 3) for i, (cin, cout) in enumerate(upwards)
-        )
+        self.decode = nn.ModuleList(stage(cin, cout, attention=i < 3) for i, (cin, cout) in enumerate(upwards))
         self.decode_norm = nn.ModuleList(GroupNorm(GROUPS, cout) for _, cout in upwards)
         self.mask = nn.ModuleList(nn.Conv2d(cout, 1, 1) for _, cout in upwards)
         self.bridge = nn.ModuleList(AggregationBridge(deep, skip) for deep, skip in upwards)
