@@ -130,7 +130,7 @@ def copy_bandwidth() -> list[dict[str, float]]:
     found = []
     for size in COPIED:
         source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
-        seconds = []
+        seconds: list[float] = []
         finish = time.perf_counter() + COPY_SECONDS
         while time.perf_counter() < finish or len(seconds) < 5:
             started = time.perf_counter()

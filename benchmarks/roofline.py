@@ -251,6 +251,7 @@ def main() -> int:
         rows = rows_of(subjects, peaks, copies, args.runs)
     layers = [profile(one) for one in subjects if args.layers and one.runtime == "onnxruntime"]
     packages = (("torch", "torch"), *TARGETS["onnx"].packages, *TARGETS["tflite"].packages)
+    words = sentences(rows)
     report = {
         "settings": {"threads": 1, "rounds": args.runs, "unit": "MAC; FLOPs are twice as many"},
         "machine": machine(),
@@ -259,7 +260,7 @@ def main() -> int:
         "copy": copies,
         "rows": rows,
         "layers": layers,
-        "words": sentences(rows),
+        "words": words,
     }
     write_json(args.output, report)
     write_atomic(args.output.with_suffix(".csv"), as_csv(rows))
@@ -267,7 +268,7 @@ def main() -> int:
     for kind, entry in peaks.items():
         print(f"peak {kind:<18}{entry['peak_gmacs']:8.1f} GMAC/s  {entry['best_probe']}")
     print("copy " + ", ".join(f"{one['bytes'] / 1e6:.2g} MB: {one['gb_per_s']:.1f} GB/s" for one in copies))
-    print("\n".join([HEADER, *map(line_of, rows), *report["words"]]))
+    print("\n".join([HEADER, *map(line_of, rows), *words]))
     print("\n".join(line for one in layers for line in one["words"]))
     print(f"{args.output.with_suffix('.svg')}\n{args.output}")
     return 0

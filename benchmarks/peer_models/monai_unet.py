@@ -21,7 +21,7 @@ def basic_unet(channels: int, classes: int) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MONAI's own imports
-            from monai.networks.nets import BasicUNet
+            from monai.networks.nets.basic_unet import BasicUNet
     except ImportError as error:
         raise MissingDependency("MONAI is not installed", hint="pip install monai") from error
     return BasicUNet(2, channels, classes, norm="batch")

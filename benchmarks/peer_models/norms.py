@@ -27,7 +27,7 @@ class GroupNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
         size = channels // groups
-        within = torch.block_diag(*[torch.full((size, size), 1 / size)] * groups)
+        within = torch.kron(torch.eye(groups), torch.full((size, size), 1 / size))
         self.register_buffer("average", within[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

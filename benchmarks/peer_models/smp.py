@@ -41,9 +41,9 @@ def package() -> Any:
             raise
     for name in [one for one in sys.modules if one.partition(".")[0] in ("torchvision", "timm", PACKAGE)]:
         del sys.modules[name]
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for operator in DESCRIBED:
-        library.define(operator + SIGNATURE)
+        library.define(operator + SIGNATURE)  # type: ignore[no-untyped-call]
     _declared.append(library)
     return imported()
 
