@@ -94,6 +94,8 @@ def import_factory(name: str) -> Factory:
         try:
             by_name = {"in_channels", "out_channels"} <= inspect.signature(function).parameters.keys()
             made = function(in_channels=channels, out_channels=classes) if by_name else function(channels, classes)
+        except UsageError:
+            raise
         except Exception as error:
             raise UsageError(f"{name}({channels}, {classes}) failed ({type(error).__name__}: {error})") from error
         if not isinstance(made, nn.Module):

@@ -1,7 +1,7 @@
 """The U-Net (Ronneberger et al. 2015, with batch norm and padding) at any width, and its space-to-depth student.
 
 Exportable by construction: static shapes, convolution, ReLU, max pooling, transposed convolution, concatenation and,
-behind a space-to-depth stem, one bilinear x2 of the logits without align_corners. No InstanceNorm, no other op.
+behind a space-to-depth stem, one bilinear upsampling of the logits without align_corners. No InstanceNorm, no other op.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from acwskd_edge.errors import UsageError
 from acwskd_edge.models.taps import Tapped, Taps
 
 
-def double_conv(cin: int, cout: int) -> nn.Sequential:
-    """(Conv3x3 - BN - ReLU) twice."""
+def convolutions(cin: int, cout: int, count: int = 2) -> nn.Sequential:
+    """`count` times Conv3x3 - BN - ReLU."""
     layers: list[nn.Module] = []
-    for source in (cin, cout):
+    for source in (cin, *[cout] * (count - 1)):
         layers += [nn.Conv2d(source, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
@@ -30,29 +30,32 @@ class UNet(Tapped):
         classes: K, with background.
         width: channels of the first level; doubled at each of the `levels`.
         levels: resolutions, 5 in the full net (64, 128, 256, 512, 1024).
-        stem: 1, or 2 for a space-to-depth stem: level one runs at half resolution and the logits are upsampled.
+        stem: 1, or s for a space-to-depth(s) stem: level one runs at 1/s of the resolution, the logits are upsampled.
+        merge: convolutions of a decoder level, 2 in the full net.
     """
 
-    def __init__(self, channels: int, classes: int, *, width: int, levels: int = 5, stem: int = 1) -> None:
+    def __init__(
+        self, channels: int, classes: int, *, width: int, levels: int = 5, stem: int = 1, merge: int = 2
+    ) -> None:
         super().__init__()
         widths = [width * 2**i for i in range(levels)]
         self.stem = stem
         self.stride = stem * 2 ** (levels - 1)  # input sides must be divisible by this
         self.feature_channels = widths[-2::-1]  # of decode()'s features, deepest first
-        # Space-to-depth(2) then Conv3x3 is this one strided convolution: same weights, same MACs, one plain op.
+        # Space-to-depth then Conv3x3 is this one strided convolution: same weights, same MACs, one plain op.
         self.entry: nn.Module = nn.Identity()
-        if stem == 2:
+        if stem > 1:
             self.entry = nn.Sequential(
-                nn.Conv2d(channels, width, 6, stride=2, padding=2, bias=False),
+                nn.Conv2d(channels, width, 3 * stem, stride=stem, padding=stem, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(inplace=True),
             )
         first = channels if stem == 1 else width
         self.down = nn.ModuleList(
-            double_conv(cin, cout) for cin, cout in zip([first, *widths[:-1]], widths, strict=True)
+            convolutions(cin, cout) for cin, cout in zip([first, *widths[:-1]], widths, strict=True)
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in self.feature_channels)
-        self.merge = nn.ModuleList(double_conv(2 * w, w) for w in self.feature_channels)
+        self.merge = nn.ModuleList(convolutions(2 * w, w, merge) for w in self.feature_channels)
         self.head = nn.Conv2d(width, classes, 1)
 
     def decode(self, image: Tensor) -> list[Tensor]:
