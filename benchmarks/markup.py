@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
+
+from benchmarks.table import ratio_text, times
 
 
 def document(title: str, body: str) -> str:
@@ -41,6 +44,13 @@ def number(text: str, below: str = "", kind: str = "") -> str:
     """A right-aligned cell with, optionally, a smaller second line."""
     second = f'<span class="sub">{escape(below)}</span>' if below else ""
     return f'<td class="{f"num {kind}".strip()}">{escape(text)}{second}</td>'
+
+
+def ratio_cell(found: dict[str, Any] | None) -> str:
+    """A speed ratio with its interval."""
+    if found is None or found["ci95"] is None:
+        return number(times(found))
+    return number(times(found), " to ".join(ratio_text(value) for value in found["ci95"]))
 
 
 def table(caption: str, head: list[str], lines: list[str], numeric: Collection[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,26 @@ from acwskd_edge.evaluate import Prepared, Segment, prepare
 from acwskd_edge.metrics import dice_per_class, mean_skipping_nan
 from acwskd_edge.picture import encode_png, overlay, to_grey
 from acwskd_edge.preprocess import to_image
-from benchmarks.accuracy import PerCase
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito: told apart by colour-blind readers
-MARKERS = {"torch": "s", "onnxruntime": "o", "litert": "^"}
+MARKERS = {
+    "torch": "s",
+    "torch-compile": "P",
+    "onnxruntime": "o",
+    "litert": "^",
+    "openvino": "v",
+    "openvino-default": "X",
+    "tensorrt": "*",
+}
 FILLS = {"fp32": "ff", "fp16": "66", "int8": "00"}  # opacity of the fill
 GREY = "#808080"
 INK = "#010203"  # stands for currentColor, which matplotlib does not know
 SIDE = 320  # pixels; larger overlays are reduced to it
 ENOUGH = 0.25  # a slice may be called the worst only with this share of the case's largest truth area
+
+
+PerCase = dict[str, dict[str, float | None]]
+"""Case id -> class name -> Dice."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,34 @@ class Strip:
     pictures: list[tuple[str, str]]  # caption, data URI
 
 
-def pareto_svg(rows: list[dict[str, Any]]) -> str:
-    """Rows of report.json -> inline SVG: median latency (log), Dice, area by size; empty if nothing was timed."""
+AXES: dict[str, tuple[str, Callable[[dict[str, Any]], float | None]]] = {
+    "Dice against latency": (
+        "median latency of the network, ms (log)",
+        lambda row: row["latency"] and row["latency"]["median_ms"],
+    ),
+    "Dice against the whole way": (
+        "median from raw pixels to mask, ms (log)",
+        lambda row: row["end_to_end"] and row["end_to_end"]["median_ms"],
+    ),
+    "Dice against size": ("size on disk, MB (log)", lambda row: row["bytes"] / 1e6),
+}
+"""Title -> label of the horizontal axis, and where a row's value comes from."""
+
+
+def plots(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Rows of report.json -> title -> inline SVG; a title without a point is left out."""
+    drawn = {title: pareto_svg(rows, title) for title in AXES}
+    return {title: svg for title, svg in drawn.items() if svg}
+
+
+def pareto_svg(rows: list[dict[str, Any]], title: str) -> str:
+    """One of `AXES` as inline SVG: Dice over a cost (log), area by size, the front; empty without a point."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    shown = [row for row in rows if row["latency"] and row["dice"] and row["dice"]["mean"] is not None]
+    label, value = AXES[title]
+    known = [row for row in rows if row["dice"] and row["dice"]["mean"] is not None and row["verdict"] != "rejected"]
+    shown = [(cost, row) for row in known if (cost := value(row))]
     if not shown:
         return ""
     models = list(dict.fromkeys(row["model"] for row in rows))
@@ -55,21 +89,39 @@ def pareto_svg(rows: list[dict[str, Any]]) -> str:
         figure.patch.set_alpha(0)
         axes = figure.subplots()
         axes.patch.set_alpha(0)
+        draw_front(axes, [(cost, row["dice"]["mean"]) for cost, row in shown])
         draw_points(axes, shown, models)
-        draw_legend(axes, shown, models)
+        axes.set_xlabel(label)
+        draw_legend(axes, [row for _, row in shown], models)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = stream.getvalue().replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    return svg.replace("<svg ", '<svg role="img" aria-label="Dice against median latency, one point per row" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}, one point per row" ', 1)
 
 
-def draw_points(axes: Any, shown: list[dict[str, Any]], models: list[str]) -> None:
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (cost, Dice) pairs that no other pair beats in both, from the cheapest on."""
+    best: list[tuple[float, float]] = []
+    for cost, dice in sorted(points, key=lambda one: (one[0], -one[1])):
+        if not best or dice > best[-1][1]:
+            best.append((cost, dice))
+    return best
+
+
+def draw_front(axes: Any, points: list[tuple[float, float]]) -> None:
+    """A dotted staircase under what is worth having."""
+    best = front(points)
+    costs, dice = zip(*best, strict=True)
+    axes.step([*costs, max(cost for cost, _ in points)], [*dice, dice[-1]], where="post", color=GREY, lw=1, ls=":")
+
+
+def draw_points(axes: Any, shown: list[tuple[float, dict[str, Any]]], models: list[str]) -> None:
     """One marker per row; the large ones first, so that none hides another."""
-    for row in sorted(shown, key=lambda one: (-one["bytes"], one["id"])):
+    for cost, row in sorted(shown, key=lambda one: (-one[1]["bytes"], one[1]["id"])):
         colour = COLOURS[models.index(row["model"]) % len(COLOURS)]
         axes.scatter(
-            [row["latency"]["median_ms"]],
+            [cost],
             [row["dice"]["mean"]],
             s=30 + 40 * np.sqrt(row["bytes"] / 1e6),
             marker=MARKERS.get(row["runtime"], "D"),
@@ -77,7 +129,7 @@ def draw_points(axes: Any, shown: list[dict[str, Any]], models: list[str]) -> No
             edgecolor=colour,
             linewidth=1.2,
         )
-    axes.set(xscale="log", xlabel="median latency of the network, ms (log)", ylabel="mean Dice")
+    axes.set(xscale="log", ylabel="mean Dice")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     axes.margins(x=0.1, y=0.2)

@@ -6,37 +6,55 @@ from html import escape
 from typing import Any
 
 from benchmarks.cost import HOW
+from benchmarks.details import (
+    coverage_table,
+    dice_tables,
+    fresh_table,
+    ladder_table,
+    machine_facts,
+    overlays,
+    subjects_table,
+    whole_table,
+)
 from benchmarks.engines import section_html
-from benchmarks.markup import bullets, definitions, document, number, scroll, section, table
+from benchmarks.markup import bullets, definitions, document, number, ratio_cell, scroll, section, table
 from benchmarks.pictures import Strip
-from benchmarks.table import count, dice, milliseconds, ratio_text, short_reason, times
+from benchmarks.table import count, dice, milliseconds, runs_text, runtime, short_reason, times, verdict, whole_ratio
 
 Report = dict[str, Any]
 
 HOW_MEASURED = (
     "Latency is one call of the runtime on one image of the network's grid, from numpy array to numpy array: the "
     "network alone, without resizing, normalising or putting the mask back; io raw has normalising and argmax inside.",
-    "Every row is warmed up until it no longer gets faster. Then all rows take turns, one timed run a round, each "
-    "right after an untimed run of the same row; every second round goes backwards.",
+    "End to end starts at the raw pixels of one image as they lie in a file, the same for all rows, and ends at the "
+    "mask on that image's grid; what is before and after the network runs in this library's numpy.",
+    "Every row is warmed up until it no longer gets faster. Then all rows of one runtime take turns, one timed run a "
+    "round, each right after an untimed run of the same row; every second round goes backwards. The rounds end when "
+    "every median's interval is as narrow as asked for, or the time is spent; the report says which.",
+    "The process is held to as many cores as it has threads. p90 and p99 are nearest ranks: with fewer than 100 runs "
+    "p99 is the slowest of them.",
+    "Cold start and memory come from processes of their own that import the artefact's runtime alone: load plus first "
+    "inference, and the largest resident size. The file lies in the page cache by then.",
     "The interval of a median is its 95 % confidence interval by order statistics. A speed ratio is the median over "
     "rounds of baseline / row within the round, so it can differ slightly from the ratio of the two medians.",
     "Ratios compare within one runtime and one io only: once with the baseline at the same precision, once with the "
     "baseline at fp32.",
     "Dice of an artefact was measured by executing that artefact in its runtime, on whole cases and on each case's own "
     "grid: per class the mean over the cases that have the class, then the mean over classes.",
-    f"{HOW}: convolutions of the deployed graph only; batch norm, activations and upsampling are not counted. "
-    "Parameters are the trainable ones of the checkpoint, before batch norm is folded.",
+    f"{HOW}: convolutions of the deployed graph only; batch norm, activations and upsampling are not counted. FLOPs "
+    "are twice the MACs. Parameters are the trainable ones of the checkpoint, before batch norm is folded.",
+    "The same file in a further runtime (OpenVINO, torch.compile) is executed and scored there; no Dice is copied.",
     "MB is 1,000,000 bytes on disk.",
 )
 
 
-def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -> str:
+def page(report: Report, strips: list[Strip], plots: dict[str, str], notices: list[str]) -> str:
     """The whole page.
 
     Args:
         report: as in report.json.
         strips: slices to show; empty when the data is not at hand, and then `notices` says why.
-        pareto: inline SVG, or empty.
+        plots: title -> inline SVG.
     """
     names = [one["name"] for one in report["subjects"]]
     title = f"{', '.join(names[:-1])} against {names[-1]}"
@@ -45,24 +63,33 @@ def page(report: Report, strips: list[Strip], pareto: str, notices: list[str]) -
         header(report, title),
         section("Every checkpoint and artefact", main_table(report) + refusals(report)),
         section("TensorRT engines, on their own devices", engines) if engines else "",
-        section("Dice against latency", plot(pareto)) if pareto else "",
+        section("Dice, latency, size", pareto(plots)) if plots else "",
+        section("From raw pixels to mask", whole_table(report)),
+        section("Cold start and memory", fresh_table(report)),
         section("Dice per class", dice_tables(report)),
+        section("Parity: checkpoint, ONNX, target", ladder_table(report)),
         section("What the masks look like", overlays(report, strips, notices)),
+        section("What really runs it", coverage_table(report)),
         section("What was compared", subjects_table(report)),
         section("How it was measured", bullets(HOW_MEASURED)),
         section("How to make it again", f'<pre tabindex="0">{escape(chr(10).join(report["commands"]))}</pre>'),
-        section("Machine and versions", definitions({**report["machine"], **report["versions"]})),
+        section("Machine and versions", definitions(machine_facts(report))),
     ]
     return document(title, "\n".join(body))
 
 
-def plot(svg: str) -> str:
-    """The Pareto plot, which scrolls sideways on a narrow screen."""
-    return (
-        f'<figure><div class="plot" role="region" tabindex="0" aria-label="Plot">{svg}</div><figcaption>'
-        "Colour: model. Shape: runtime. Fill: precision. Area: size on disk. Only rows that were timed here; compare "
-        "points of one shape.</figcaption></figure>"
+def pareto(plots: dict[str, str]) -> str:
+    """The plots side by side where there is room; each scrolls sideways on a narrow screen."""
+    figures = "".join(
+        f'<figure><figcaption>{escape(title)}</figcaption><div class="plot" role="region" tabindex="0" '
+        f'aria-label="{escape(title)}">{svg}</div></figure>'
+        for title, svg in plots.items()
     )
+    note = (
+        "Colour: model. Shape: runtime. Fill: precision. Area: size on disk. Above the dotted line lies no row: none "
+        "is both better and cheaper than those on it. Compare times among points of one shape."
+    )
+    return f'<p class="meta">{note}</p><div class="plots">{figures}</div>'
 
 
 def header(report: Report, title: str) -> str:
@@ -84,164 +111,79 @@ def main_table(report: Report) -> str:
     head = [
         "Model",
         "Runtime",
-        "Precision",
-        "io",
-        "Parameters",
-        "MACs",
-        "MB",
+        "Precision, io",
+        "MACs, parameters",
+        "MB on disk, peak",
         "Median ms (95 % CI)",
-        "p90 ms",
+        "p90, p99 ms",
         "Speed / baseline, same precision",
         "Speed / baseline fp32",
+        "End to end ms, speed",
         "Dice",
         "Verdict",
     ]
     lines = [row_html(row, subjects[row["model"]]) for row in report["rows"]]
-    ns = sorted({row["latency"]["n"] for row in report["rows"] if row["latency"]})
-    runs = f"{ns[0]} timed runs a row" if ns else "nothing timed"
     threads = report["settings"]["threads"]
-    note = f"One image at a time, {threads} thread(s), {runs}. {HOW}. Baseline rows are shaded."
-    return scroll(table(note, head, lines, numeric=range(4, 12)), "Table of all rows")
+    note = f"One image at a time, {threads} thread(s), {runs_text(report)}. {HOW}. Baseline rows are shaded."
+    return scroll(table(note, head, lines, numeric=range(3, 10)), "Table of all rows")
 
 
 def row_html(row: dict[str, Any], subject: dict[str, Any]) -> str:
     """One line of the main table."""
-    latency = row["latency"]
+    latency, whole, fresh = row["latency"], row["end_to_end"], row["fresh"]
     timed = number(short_reason(row)) + number("")
     if latency:
-        interval = latency["median_ci95_ms"]
-        low_high = "" if interval is None else " to ".join(milliseconds(value) for value in interval)
-        timed = number(milliseconds(latency["median_ms"]), low_high) + number(milliseconds(latency["p90_ms"]))
-    rejected = row["verdict"] == "rejected"
-    kinds = " ".join(one for one, on in (("baseline", row["role"] == "baseline"), ("rejected", rejected)) if on)
-    verdict = "REJECTED" if rejected else row["verdict"]
-    style = "verdict reference" if row["verdict"] == "reference" else "verdict"
+        tail = milliseconds(latency["p99_ms"])
+        timed = number(milliseconds(latency["median_ms"]), interval_text(latency["median_ci95_ms"]))
+        timed += number(milliseconds(latency["p90_ms"]), tail)
+    bad = row["failed"] or row["verdict"] in ("rejected", "worse")
+    kinds = " ".join(one for one, on in (("baseline", row["role"] == "baseline"), ("rejected", bad)) if on)
+    style = "verdict reference" if row["verdict"] in ("reference", "not judged") else "verdict"
     return (
         f'<tr class="{kinds}"><th scope="row">{escape(row["model"])}</th>'
-        + "".join(f"<td>{escape(row[key])}</td>" for key in ("runtime", "precision", "io"))
-        + number(count(subject["parameters"]))
-        + number(count(subject["macs"]))
-        + number(f"{row['bytes'] / 1e6:.3f}")
+        + f'<td>{escape(runtime(row))}</td><td>{escape(row["precision"])}<span class="sub">{row["io"]}</span></td>'
+        + number(count(subject["macs"]), count(subject["parameters"]))
+        + number(f"{row['bytes'] / 1e6:.3f}", f"{fresh['peak_mb']:.0f}" if fresh and fresh["peak_mb"] else "-")
         + timed
         + "".join(ratio_cell(row["speedup"][key]) for key in ("same_precision", "fp32"))
+        + number(milliseconds(whole["median_ms"]) if whole else "-", times(whole_ratio(row)) if whole else "")
         + number(dice(row))
-        + f'<td class="{style}">{escape(verdict)}</td></tr>'
+        + f'<td class="{style}">{escape(verdict(row))}</td></tr>'
     )
 
 
-def ratio_cell(found: dict[str, Any] | None) -> str:
-    """A speed ratio with its interval."""
-    if found is None or found["ci95"] is None:
-        return number(times(found))
-    return number(times(found), " to ".join(ratio_text(value) for value in found["ci95"]))
+def interval_text(interval: list[float] | None) -> str:
+    """Both ends in milliseconds; nothing without an interval."""
+    return "" if interval is None else " to ".join(milliseconds(value) for value in interval)
 
 
 def refusals(report: Report) -> str:
-    """Why the gate refused what it refused."""
-    refused = [row for row in report["rows"] if row["verdict"] == "rejected"]
-    if not refused:
-        return '<p class="meta">The gate refused no artefact.</p>'
-    items = "".join(
-        f"<li><strong>{escape(row['id'])}</strong>: {escape('; '.join(row['reasons']))}</li>" for row in refused
-    )
-    return (
-        '<div class="box refused"><h3>Refused by the gate</h3><p>These were emitted and executed, lost more than the '
-        f"tolerance allows, and are not in the bundle.</p><ul>{items}</ul></div>"
-    )
-
-
-def dice_tables(report: Report) -> str:
-    """Checkpoints side by side, class by class; then every artefact."""
-    rows = report["rows"]
-    first = {
-        one["name"]: next((r for r in rows if r["model"] == one["name"] and r["dice"]), None)
-        for one in report["subjects"]
-    }
-    baseline = report["subjects"][-1]["name"]
-    names = [name for name, row in first.items() if row]
-    classes = [one["name"] for one in report["labels"][1:]]
-    lines = []
-    for key in [*classes, "mean"]:
-        values = {name: first[name]["dice"].get(key) for name in names}  # type: ignore[index]
-        cells = "".join(number(score_text(values[name])) for name in names)
-        cells += "".join(difference(values[name], values.get(baseline)) for name in names if name != baseline)
-        lines.append(f'<tr><th scope="row">{escape(key)}</th>{cells}</tr>')
-    head = ["Class", *names, *(f"{name} minus {baseline}" for name in names if name != baseline)]
-    data = report["data"]
-    note = f"Checkpoints on {len(data['cases'])} {data['split']} cases."
-    every = [
-        f'<tr><th scope="row">{escape(row["id"])}</th>'
-        + "".join(number(score_text((row["dice"] or {}).get(key))) for key in ["mean", *classes])
-        + "</tr>"
-        for row in rows
+    """Why the gate refused what it refused, what lost Dice in a further runtime, and what could not be measured."""
+    parts = [
+        box(
+            "Refused by the gate",
+            "These were emitted and executed, lost more than the tolerance allows, and are not in the bundle.",
+            [(row["id"], "; ".join(row["reasons"])) for row in report["rows"] if row["verdict"] == "rejected"],
+        ),
+        box(
+            "Worse in a further runtime",
+            "The gate passed these artefacts in their own runtime; in this one they lose more than it allows.",
+            [(row["id"], "; ".join(row["reasons"])) for row in report["rows"] if row["verdict"] == "worse"],
+        ),
+        box(
+            "Failed",
+            "These could not be measured; the same command tries them again.",
+            [(row["id"], row["failed"]) for row in report["rows"] if row["failed"]],
+        ),
     ]
-    whole = table("Each artefact, executed in its own runtime.", ["Row", "mean", *classes], every, range(1, 99))
-    return (
-        scroll(table(note, head, lines, range(1, 99)), "Dice per class of the checkpoints")
-        + f"<details><summary>Every artefact</summary>{scroll(whole, 'Dice per class of every artefact')}</details>"
-    )
+    elsewhere = [f"{row['id']}: {'; '.join(row['reasons'])}" for row in report["rows"] if row["device"] == "browser"]
+    notes = bullets(elsewhere) if elsewhere else ""
+    return "".join(parts) + notes if any(parts) else f'<p class="meta">The gate refused no artefact.</p>{notes}'
 
 
-def score_text(value: float | None) -> str:
-    """Dice with four decimals; `-` where no case has the class."""
-    return "-" if value is None else f"{value:.4f}"
-
-
-def difference(ours: float | None, theirs: float | None) -> str:
-    """A signed difference, marked when it is a loss."""
-    if ours is None or theirs is None:
-        return number("-")
-    return number(f"{ours - theirs:+.4f}", kind="worse" if ours < theirs else "")
-
-
-def overlays(report: Report, strips: list[Strip], notices: list[str]) -> str:
-    """Image, truth and every model on each chosen slice."""
-    if not strips:
-        return f"<p>Not shown: {escape('; '.join(notices) or 'no case at hand')}.</p>"
-    colours = "".join(
-        f'<li><i style="background: rgb({", ".join(str(int(v)) for v in one["color"])})"></i>{escape(one["name"])}</li>'
-        for one in report["labels"][1:]
-    )
-    figures = []
-    for one in strips:
-        pictures = "".join(
-            f'<div><img src="{uri}" alt="{escape(f"{caption}, case {one.case}, slice {one.slice}")}">'
-            f"<span>{escape(caption)}</span></div>"
-            for caption, uri in one.pictures
-        )
-        figures.append(
-            f'<figure><div class="strip">{pictures}</div><figcaption>{escape(one.case)}, slice {one.slice}: '
-            f"{escape(one.why)}</figcaption></figure>"
-        )
-    note = f"<p>Chosen by the Dice of {escape(report['subjects'][0]['name'])}, the worst cases included.</p>"
-    return f'{note}<ul class="palette">{colours}</ul>' + "".join(figures)
-
-
-def subjects_table(report: Report) -> str:
-    """Where each model comes from and what surrounds its network."""
-    head = [
-        "Model",
-        "Role",
-        "Network",
-        "Objective",
-        "Steps",
-        "Seed",
-        "Grid",
-        "Before ms",
-        "After ms",
-        "Code",
-        "Checkpoint",
-    ]
-    lines = []
-    for one in report["subjects"]:
-        around = one["surroundings_ms"] or {}
-        timed = [milliseconds(around[key]) if key in around else "-" for key in ("before", "after")]
-        texts = [one[key] for key in ("role", "network", "objective", "steps", "seed", "grid")] + timed
-        texts += [one["code"], (one["hashes"]["checkpoint"] or "-")[:12]]
-        cells = "".join(f"<td>{escape('-' if text is None else str(text))}</td>" for text in texts)
-        lines.append(f'<tr><th scope="row">{escape(one["name"])}</th>{cells}</tr>')
-    note = (
-        "Before: image to network input; after: logits to mask on the image's grid; both in this library's numpy, "
-        "median, and outside the latency above."
-    )
-    return scroll(table(note, head, lines, ()), "Provenance of the models")
+def box(title: str, note: str, items: list[tuple[str, str]]) -> str:
+    """A red box with a list; nothing without items."""
+    if not items:
+        return ""
+    listed = "".join(f"<li><strong>{escape(name)}</strong>: {escape(why)}</li>" for name, why in items)
+    return f'<div class="box refused"><h3>{escape(title)}</h3><p>{escape(note)}</p><ul>{listed}</ul></div>'

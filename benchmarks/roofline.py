@@ -53,13 +53,13 @@ def from_bundle(where: Path) -> list[Subject]:
         UsageError: neither run nor bundle, or a run that was not converted.
     """
     from acwskd_edge import runtimes
-    from acwskd_edge.evaluate import feed
     from benchmarks.emitted import EMITTERS
-    from benchmarks.rows import grid_of, rows_of, sample_pixels
+    from benchmarks.rows import grid_of, rows_of
     from benchmarks.subjects import open_subject
+    from benchmarks.timing import network_input, raw_image
 
     opened = open_subject(where, "student")
-    batch = feed(sample_pixels(opened), opened.contract, "tensor")
+    image = raw_image([opened])
     found = []
     for row in rows_of(opened):
         if row.runtime in EMITTERS and row.io == "tensor" and row.path is not None:
@@ -71,7 +71,7 @@ def from_bundle(where: Path) -> list[Subject]:
                     row.runtime,
                     row.precision,
                     row.path,
-                    lambda runtime=runtime: runtime(batch),  # type: ignore[misc]
+                    lambda runtime=runtime, batch=network_input(row, image): runtime(batch),  # type: ignore[misc]
                 )
             )
     if not found:

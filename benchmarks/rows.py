@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from acwskd_edge import runtimes
-from acwskd_edge.bench.latency import Timings, interleave, speedup
 from acwskd_edge.bundle import Artefact
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import MissingDependency
-from acwskd_edge.evaluate import feed
-from acwskd_edge.preprocess import mask_of, normalise, to_grid, to_image
+from benchmarks.store import digest
 from benchmarks.subjects import Subject
 from train.state import WEIGHTS
 
-REJECTED = "rejected"
-SURROUND_RUNS = 20  # timed runs of what happens before and after the network
+LOCAL = "local"
+REJECTED, PASSED, REFERENCE, WORSE, OPEN = "rejected", "passed", "reference", "worse", "not judged"
+FURTHER = {"torch": ("torch-compile",), "onnxruntime": ("openvino", "openvino-default")}
+"""Runtimes that execute the files of another one."""
+FP32_ONLY = ("openvino-default",)  # its own choice of float type shows on a float32 graph
 
 
 @dataclass
@@ -33,164 +30,133 @@ class Row:
     subject: Subject
     artefact: str  # checkpoint, or the artefact's id in its bundle
     runtime: str
-    precision: str
+    precision: str  # of the artefact
     io: str
-    path: Path | None  # None: rejected, so it is not in the bundle
+    path: Path | None  # None: not in the bundle (rejected), or not on this machine
     bytes: int
-    dice: dict[str, float | None] | None  # mean and every class; None: not measured on this split
-    verdict: str  # reference (a checkpoint), passed or rejected
-    reasons: list[str] = field(default_factory=list)
-    timings: Timings | None = None
+    verdict: str  # reference (a checkpoint), passed, rejected, worse (in a further runtime), not judged
+    reasons: list[str] = field(default_factory=list)  # of rejected and worse
+    own: bool = True  # False: an artefact in a further runtime
+    device: str = LOCAL  # local, browser, ssh:user@host, adb:serial
+    dice: dict[str, float | None] | None = None  # mean and every class; None: not measured on this split
+    dice_from: str | None = None  # gate (when it was converted) or here
+    per_case: dict[str, dict[str, float | None]] | None = None  # Dice, where it was measured here
+    agreement: dict[str, Any] | None = None  # with the checkpoint on these cases: argmax_agreement, max_logit_error
+    ladder: dict[str, Any] | None = None  # see benchmarks.parity
+    coverage: dict[str, Any] | None = None  # see benchmarks.coverage
+    computes_in: str | None = None  # the float type, where the runtime tells
+    fresh: dict[str, Any] | None = None  # see benchmarks.fresh.measure
+    latency: dict[str, Any] | None = None  # of the network, see Timings.to_dict
+    speedup: dict[str, Any] = field(default_factory=dict)  # see benchmarks.timing.ratios
+    end_to_end: dict[str, Any] | None = None  # latency and speedup from raw pixels to mask
     not_timed: str = ""  # why there is no latency
+    failed: str = ""  # what went wrong; the next run tries again
 
     @property
     def id(self) -> str:
-        """For instance `student/tflite-int8`."""
-        return f"{self.subject.name}/{self.artefact}"
+        """For instance `student/tflite-int8`, or `student/onnx-int8@openvino`."""
+        elsewhere = "" if self.own else f"@{self.runtime}"
+        return f"{self.subject.name}/{self.artefact}{elsewhere}" + ("" if self.device == LOCAL else f" {self.device}")
+
+    @property
+    def entry(self) -> runtimes.RuntimeEntry:
+        """Where its runtime lives."""
+        return runtimes.RUNTIMES[self.runtime]
+
+    @property
+    def family(self) -> str:
+        """Rows of one family are timed in alternation: one runtime with all its ways to run."""
+        return self.runtime.partition("-")[0]
+
+    def key(self, *facts: Any) -> str:
+        """Of what is executed, and whatever else decides a measurement."""
+        return digest(self.subject.hashes(), self.subject.contract.to_json(), self.artefact, self.runtime, facts)
 
     def load(self, threads: int) -> runtimes.Runtime:
         """The artefact in its runtime.
 
         Raises:
             MissingDependency: the runtime is not installed here.
+            UsageError: a file it cannot read.
         """
         assert self.path is not None
         return runtimes.load(self.runtime, self.path, threads)
 
 
 def rows_of(subject: Subject) -> list[Row]:
-    """The checkpoint first, then the artefacts in the order of report.json, with the Dice that the gate measured."""
+    """The checkpoint first, then the artefacts in the order of report.json, each followed by its further runtimes."""
     rows = []
     entries = subject.entries
     if subject.run:
         validation = subject.validation
-        whole = {"mean": validation["mean_dice"], **validation["dice"]}
         weights = subject.run / WEIGHTS
-        dice = entries[0]["checkpoint_dice"] if entries else whole
-        rows.append(
-            Row(subject, "checkpoint", "torch", "fp32", "tensor", weights, weights.stat().st_size, dice, "reference")
-        )
+        row = Row(subject, "checkpoint", "torch", "fp32", "tensor", weights, weights.stat().st_size, REFERENCE)
+        row.dice = entries[0]["checkpoint_dice"] if entries else {"mean": validation["mean_dice"], **validation["dice"]}
+        row.dice_from = "gate"
+        rows += [row, *further(row)]
     for entry in entries:
         assert subject.bundle is not None
         passed: dict[str, Artefact] = {one.id: one for one in subject.bundle.artefacts}
         place = subject.bundle.path(passed[entry["id"]]) if entry["id"] in passed else None
-        verdict = "passed" if place else REJECTED
         what, runtime, precision, io = (str(entry[key]) for key in ("id", "runtime", "precision", "io"))
-        row = Row(subject, what, runtime, precision, io, place, entry["bytes"], entry["dice"], verdict)
-        row.reasons = entry["reasons"]
-        rows.append(row)
+        row = Row(subject, what, runtime, precision, io, place, entry["bytes"], PASSED if place else REJECTED)
+        row.dice, row.dice_from, row.reasons = entry["dice"], "gate", entry["reasons"]
+        row.agreement = {key: entry.get(key) for key in ("argmax_agreement", "max_logit_error")}
+        rows += [row, *further(row)]
     return rows
 
 
-def sample_pixels(subject: Subject) -> NDArray[np.generic]:
-    """(h, w, C) pixels to time with: a golden slice, or seeded noise where there is no bundle."""
-    if subject.bundle and (golden := subject.bundle.golden()):
-        return golden[0].pixels
-    contract = subject.contract
-    low, high = int(contract.intensity.low), int(contract.intensity.high)
-    shape = (contract.height, contract.width, contract.channels)
-    return np.random.default_rng(0).integers(low, high, shape, endpoint=True).astype(contract.pixel)
-
-
-def time_rows(rows: list[Row], runs: int, threads: int) -> None:
-    """Time every row that can be timed here, all in alternation; the others say why not."""
-    calls: dict[str, Callable[[], object]] = {}
-    for row in rows:
-        row.not_timed = obstacle(row)
-        if row.not_timed:
-            continue
-        try:
-            runtime = row.load(threads)
-        except MissingDependency as error:
-            row.not_timed = f"not installed here: {error.hint}"
-            continue
-        calls[row.id] = forward(runtime, feed(sample_pixels(row.subject), row.subject.contract, row.io))
-    timed = interleave(calls, runs)
-    for row in rows:
-        row.timings = timed.get(row.id)
-
-
-def obstacle(row: Row) -> str:
-    """Why a row is not to be timed; empty if it is."""
+def further(row: Row) -> list[Row]:
+    """The same file in every other runtime that reads it."""
     if row.path is None:
-        return REJECTED
-    if not runtimes.RUNTIMES[row.runtime].timed:
-        return f"not on {platform.system()}"
-    return ""
-
-
-def forward(runtime: runtimes.Runtime, batch: NDArray[np.generic]) -> Callable[[], object]:
-    """One forward pass as a function without arguments."""
-    return lambda: runtime(batch)
-
-
-def to_dicts(rows: list[Row]) -> list[dict[str, Any]]:
-    """The rows of report.json, with their speed ratios to the baseline."""
+        return []
+    names = [one for one in FURTHER.get(row.runtime, ()) if row.precision == "fp32" or one not in FP32_ONLY]
     return [
-        {
-            "id": row.id,
-            "model": row.subject.name,
-            "role": row.subject.role,
-            "artefact": row.artefact,
-            "runtime": row.runtime,
-            "precision": row.precision,
-            "io": row.io,
-            "bytes": row.bytes,
-            "latency": row.timings.to_dict() if row.timings else None,
-            "not_timed": row.not_timed or None,
-            "speedup": ratios(row, rows),
-            "dice": row.dice,
-            "verdict": row.verdict,
-            "reasons": row.reasons,
-        }
-        for row in rows
+        Row(row.subject, row.artefact, name, row.precision, row.io, row.path, row.bytes, OPEN, own=False)
+        for name in names
     ]
 
 
-def ratios(row: Row, rows: list[Row]) -> dict[str, Any]:
-    """Times faster than the baseline in the same runtime and io: at the same precision, and at fp32.
-
-    Null where the baseline has no such artefact, and on the baseline's own row.
-    """
-    found: dict[str, Any] = {}
-    for name, precision in (("same_precision", row.precision), ("fp32", "fp32")):
-        others = [
-            one
-            for one in rows
-            if one.subject.role == "baseline"
-            and (one.runtime, one.io, one.precision) == (row.runtime, row.io, precision)
-            and one.timings
-            and one is not row
-        ]
-        found[name] = (
-            {"against": others[0].id, **speedup(row.timings, _of(others[0]))} if row.timings and others else None
-        )
-    return found
+def obstacle(row: Row) -> str:
+    """Why a row is not to be timed here; empty if it is."""
+    if row.path is None:
+        return REJECTED if row.verdict == REJECTED else f"not on {platform.system()}"
+    if not row.entry.timed:
+        return f"not on {platform.system()}"
+    try:
+        importlib.import_module(row.entry.module)
+    except (ImportError, MissingDependency):
+        return f"not installed here: {row.entry.install}"
+    return ""
 
 
-def _of(row: Row) -> Timings:
-    assert row.timings is not None
-    return row.timings
-
-
-def surroundings(subject: Subject) -> dict[str, float] | None:
-    """Median milliseconds before and after the network, in this library's numpy; None without a golden slice.
-
-    Returns:
-        before: image -> grid -> network input; after: logits -> mask -> the image's grid.
-    """
-    golden = subject.bundle.golden() if subject.bundle else []
-    if not golden:
-        return None
-    one, contract = golden[0], subject.contract
-    timed = interleave(
-        {
-            "before": lambda: normalise(to_grid(one.image, contract), contract),
-            "after": lambda: to_image(mask_of(one.logits)[0], contract, one.image.shape[0], one.image.shape[1]),
-        },
-        SURROUND_RUNS,
-    )
-    return {name: round(median(timings.milliseconds), 4) for name, timings in timed.items()}
+def to_dict(row: Row) -> dict[str, Any]:
+    """A row of report.json."""
+    return {
+        "id": row.id,
+        "model": row.subject.name,
+        "role": row.subject.role,
+        "artefact": row.artefact,
+        "device": row.device,
+        "runtime": row.runtime,
+        "precision": row.precision,
+        "computes_in": row.computes_in,
+        "io": row.io,
+        "bytes": row.bytes,
+        "latency": row.latency,
+        "not_timed": row.not_timed or None,
+        "speedup": {"same_precision": None, "fp32": None, **row.speedup},
+        "end_to_end": row.end_to_end,
+        "fresh": row.fresh,
+        "dice": row.dice,
+        "dice_from": row.dice_from if row.dice else None,
+        "agreement": row.agreement,
+        "ladder": row.ladder,
+        "coverage": row.coverage,
+        "verdict": row.verdict,
+        "reasons": row.reasons,
+        "failed": row.failed or None,
+    }
 
 
 def grid_of(contract: Contract) -> str:

@@ -17,6 +17,7 @@ HEADERS = (
     "p90 ms",
     "x same",
     "x fp32",
+    "x all",
     "Dice",
     "verdict",
 )
@@ -60,7 +61,7 @@ def cells(row: dict[str, Any], subject: dict[str, Any]) -> list[str]:
     name = row["model"] if len(row["model"]) <= NAME else row["model"][: NAME - 1] + "…"
     return [
         name,
-        row["runtime"],
+        runtime(row),
         row["precision"],
         row["io"],
         count(subject["parameters"]),
@@ -70,14 +71,37 @@ def cells(row: dict[str, Any], subject: dict[str, Any]) -> list[str]:
         milliseconds(latency["p90_ms"]) if latency else "",
         times(row["speedup"]["same_precision"]),
         times(row["speedup"]["fp32"]),
+        times(whole_ratio(row)),
         dice(row),
-        row["verdict"].upper() if row["verdict"] == "rejected" else row["verdict"],
+        verdict(row),
     ]
+
+
+def whole_ratio(row: dict[str, Any]) -> dict[str, Any] | None:
+    """Speed against the baseline from raw pixels to mask, at the same precision or, without one, at fp32."""
+    whole = row.get("end_to_end")  # absent from reports of schema 1, as are device, computes_in and failed
+    return whole and (whole["speedup"]["same_precision"] or whole["speedup"]["fp32"])
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """In capitals where something is wrong."""
+    if row.get("failed"):
+        return "FAILED"
+    return row["verdict"].upper() if row["verdict"] in ("rejected", "worse") else str(row["verdict"])
+
+
+def runtime(row: dict[str, Any]) -> str:
+    """Where a row ran, and the float type it was computed in where that is not its artefact's."""
+    place = row["runtime"] if row.get("device", "local") == "local" else f"{row['runtime']} {row['device']}"
+    chosen = row.get("computes_in")
+    return f"{place.removesuffix('-default')} ({chosen})" if chosen not in (None, "f32") else place
 
 
 def short_reason(row: dict[str, Any]) -> str:
     """Why there is no latency, in a word or three."""
-    return "-" if row["verdict"] == "rejected" else str(row["not_timed"]).partition(":")[0]
+    if row["verdict"] == "rejected" or row.get("failed"):
+        return "-"
+    return str(row["not_timed"] or "-").partition(":")[0]
 
 
 def text_table(report: dict[str, Any]) -> str:
@@ -93,18 +117,27 @@ def text_table(report: dict[str, Any]) -> str:
         ]
         shown.append(" ".join(padded).rstrip())
     for row in report["rows"]:
-        if row["verdict"] == "rejected":
-            shown.append(f"REJECTED {row['id']}: {'; '.join(row['reasons'])}")
+        if row.get("failed"):
+            shown.append(f"FAILED {row['id']}: {row['failed']}")
+        elif row["verdict"] in ("rejected", "worse"):
+            shown.append(f"{row['verdict'].upper()} {row['id']}: {'; '.join(row['reasons'])}")
     return "\n".join([*shown, *legend(report)])
 
 
 def legend(report: dict[str, Any]) -> list[str]:
-    """Units and conditions, in two lines."""
+    """Units and conditions, in a few lines."""
     data, settings = report["data"], report["settings"]
-    runs = sorted({row["latency"]["n"] for row in report["rows"] if row["latency"]})
-    timed = f"{runs[0]} timed runs a row" if runs else "no row timed"
     return [
-        f"latency in ms, {settings['threads']} thread(s), {timed} in alternation; MACs, torch.utils.flop_counter / 2",
-        f"x same, x fp32: times faster than the baseline's same precision, fp32, in the same runtime and io; "
-        f"Dice: {len(data['cases'])} {data['split']} cases",
+        f"latency of the network in ms, {settings['threads']} thread(s), {runs_text(report)} in alternation; "
+        "MACs, torch.utils.flop_counter / 2",
+        "x same, x fp32: times faster than the baseline's same precision, fp32, in the same runtime and io;",
+        f"x all: raw pixels to mask, same precision or else fp32; Dice: {len(data['cases'])} {data['split']} cases",
     ]
+
+
+def runs_text(report: dict[str, Any]) -> str:
+    """How often each row was timed: `50 timed runs a row`, `20 to 200 timed runs a row`."""
+    runs = sorted({row["latency"]["n"] for row in report["rows"] if row["latency"]})
+    if not runs:
+        return "no row timed"
+    return f"{runs[0]} timed runs a row" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} timed runs a row"

@@ -6,12 +6,19 @@ import shlex
 from typing import Any
 
 from benchmarks.subjects import Subject
-from benchmarks.table import ratio_text
+from benchmarks.table import milliseconds, ratio_text
 from train.recipe import Recipe
 
-RUNTIME_NAMES = {"litert": "LiteRT", "onnxruntime": "ONNX Runtime", "torch": "PyTorch eager"}
+RUNTIME_NAMES = {
+    "litert": "LiteRT",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "openvino-default": "OpenVINO left to itself",
+    "torch": "PyTorch eager",
+    "torch-compile": "torch.compile",
+}
 PREFERRED = ("litert", "onnxruntime", "torch")  # what phones run, what servers run, what trained it
-BUSY = 0.5  # load average per core above which absolute times are inflated
+BUSY = 0.05  # share of the machine's processor time taken by others above which absolute times are inflated
 
 
 def headlines(report: dict[str, Any]) -> list[str]:
@@ -19,6 +26,7 @@ def headlines(report: dict[str, Any]) -> list[str]:
     rows = report["rows"]
     students = [one["name"] for one in report["subjects"] if one["role"] == "student"]
     sentences = [sentence for name in students if (sentence := headline(name, report))]
+    sentences += [sentence for name in students if (sentence := whole_headline(name, rows))]
     artefacts = [row for row in rows if row["artefact"] != "checkpoint"]
     refused = [row["id"] for row in artefacts if row["verdict"] == "rejected"]
     if refused:
@@ -43,6 +51,26 @@ def headline(student: str, report: dict[str, Any]) -> str:
     if not own or not others:
         return ""
     return f"{student} was not timed against {others[0]['model']}; {dice_part(own[0], others[0], report)}."
+
+
+def whole_headline(student: str, rows: list[dict[str, Any]]) -> str:
+    """Its best ratio end to end against the baseline's fp32 in one runtime; empty if nothing was timed."""
+    own = [row for row in rows if row["model"] == student and row["end_to_end"] and row["runtime"] in PREFERRED]
+    found = [(row["end_to_end"]["speedup"]["fp32"], row) for row in own if row["end_to_end"]["speedup"]["fp32"]]
+    for runtime in PREFERRED:
+        ratios = [(ratio["ratio"], ratio, row) for ratio, row in found if row["runtime"] == runtime]
+        if ratios:
+            _, ratio, row = max(ratios, key=lambda one: one[0])
+            return (
+                f"From raw pixels to mask {student} is {ratio_text(ratio['ratio'])} x as fast in "
+                f"{RUNTIME_NAMES[runtime]} {row['precision']} as {ratio['against']} ({ms(row)} per image)."
+            )
+    return ""
+
+
+def ms(row: dict[str, Any]) -> str:
+    """A row's whole way in words."""
+    return f"{milliseconds(row['end_to_end']['median_ms'])} ms"
 
 
 def speed_sentence(row: dict[str, Any], other: dict[str, Any], threads: int) -> str:
@@ -98,13 +126,46 @@ def warnings(report: dict[str, Any], subjects: list[Subject]) -> list[str]:
         f"Not run on {where}: every latency{but} is of {report['machine']['processor']}. Ratios on a desktop "
         "or server processor, int8 ones above all, do not carry over to phones."
     )
-    load, cores = report["machine"]["load_average"], report["machine"]["cores"]
-    if load is not None and cores and load > BUSY * cores:
-        found.append(
-            f"The machine was busy (load {load:.1f} on {cores} cores): absolute times are inflated; ratios come from "
-            "alternating runs and suffer less."
-        )
+    found += measurement_warnings(report)
     return list(dict.fromkeys(found))
+
+
+def measurement_warnings(report: dict[str, Any]) -> list[str]:
+    """What was not as quiet, as steady or as complete as it should have been."""
+    found, rows, meanwhile = [], report["rows"], report["conditions"]
+    others = (meanwhile["others"] or 0) + (meanwhile["stolen"] or 0)
+    if others > BUSY:
+        found.append(
+            f"The machine was busy: other processes or its hypervisor took {100 * others:.0f} % of its processor time. "
+            "Absolute times are inflated; ratios come from alternating runs and suffer less."
+        )
+    wide = [row for row in rows if row["latency"] and row["latency"]["stopped"] != "precise"]
+    if wide:
+        widest = max(row["latency"]["spread"] or 0 for row in wide)
+        found.append(
+            f"The medians of {len(wide)} of {len([r for r in rows if r['latency']])} timed rows are less precise than "
+            f"asked for ({100 * report['settings']['precision']:g} %): the widest interval is {100 * widest:.1f} % of "
+            "its median."
+        )
+    for one in report["subjects"]:
+        counts = one["macs_by"]
+        if None not in counts.values() and counts["flop_counter"] != counts["onnx_graph"]:
+            found.append(
+                f"MACs of {one['name']} disagree: {counts['flop_counter']} by torch.utils.flop_counter, "
+                f"{counts['onnx_graph']} in its exported graph."
+            )
+    changed = [row for row in rows if row["runtime"] == "openvino-default" and row["computes_in"] not in (None, "f32")]
+    if changed:
+        found.append(
+            f"OpenVINO left to itself computed float32 networks in {changed[0]['computes_in']}; the rows `openvino` "
+            "force float32."
+        )
+    silent = [
+        row["id"] for row in rows if not row["dice"] and row["device"] == "local" and row["verdict"] != "rejected"
+    ]
+    if silent:
+        found.append(f"{len(silent)} row(s) have no Dice, for their data is not at hand or they failed.")
+    return found
 
 
 def commands(subject: Subject) -> list[str]:

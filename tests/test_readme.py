@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,7 +17,7 @@ from benchmarks.collect import markdown, read_csv, summary
 from benchmarks.comparison import compare
 from benchmarks.conversions import HEAD, lines_of
 from benchmarks.grid import load_grid
-from benchmarks.table import text_table
+from benchmarks.readme import rendered
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,9 +82,10 @@ def test_every_example_in_help_names_flags_that_exist() -> None:
 
 
 def test_the_table_is_the_one_in_the_results_file() -> None:
-    path = re.search(r"\[results file\]\((.+?)\)", README)
-    assert path
-    assert text_table(json.loads((ROOT / path[1]).read_text())).rstrip() in README
+    assert rendered(README, ROOT) == README, "stale; next: python -m benchmarks.readme --write"
+    stale = README.replace(" reference\n", " reference!\n", 1)
+    assert stale != README
+    assert rendered(stale, ROOT) == README
 
 
 def table_of(path: Path) -> str:

@@ -6,6 +6,7 @@ Each runtime is one module with `load(path, threads) -> Runtime`; adding one is 
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -50,9 +51,16 @@ TORCH_TENSORRT = "pip install torch-tensorrt (with the torch of its release), on
 
 RUNTIMES: dict[str, RuntimeEntry] = {
     "torch": RuntimeEntry("acwskd_edge.runtimes.torch_eager", "pip install torch safetensors", True),
+    "torch-compile": RuntimeEntry(
+        "acwskd_edge.runtimes.torch_compile", "pip install torch safetensors; sudo apt-get install g++", True
+    ),
     "onnxruntime": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", True),
     "litert": RuntimeEntry("acwskd_edge.runtimes.litert", "pip install ai-edge-litert", True),
-    "coreml-program": RuntimeEntry("acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", False),
+    "openvino": RuntimeEntry("acwskd_edge.runtimes.openvino", "pip install openvino", True),
+    "openvino-default": RuntimeEntry("acwskd_edge.runtimes.openvino_default", "pip install openvino", True),
+    "coreml-program": RuntimeEntry(
+        "acwskd_edge.runtimes.coreml_program", "pip install coremltools torch", sys.platform == "darwin"
+    ),
     "tensorrt-graph": RuntimeEntry("acwskd_edge.runtimes.onnx", "pip install onnxruntime", False),
     "tensorrt": RuntimeEntry("acwskd_edge.runtimes.tensorrt", "sudo apt-get install python3-libnvinfer-dev", True),
     "torch-tensorrt": RuntimeEntry("acwskd_edge.runtimes.torch_tensorrt", TORCH_TENSORRT, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from acwskd_edge.models import build_model, import_factory, is_factory
 class TorchRuntime:
     """A network in eval mode; io `tensor` only."""
 
-    def __init__(self, network: torch.nn.Module, shape: tuple[int, int, int, int], path: Path) -> None:
+    def __init__(
+        self, network: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, int, int, int], path: Path
+    ) -> None:
         self.network, self.shape, self.path = network, shape, path
 
     def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:

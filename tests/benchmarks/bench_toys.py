@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,19 @@ from numpy.typing import NDArray
 from acwskd_edge.bundle import Artefact, Golden, seal
 from acwskd_edge.contract import Contract, Label
 from acwskd_edge.data import cases_in, open_data, split_hash
+from acwskd_edge.errors import UsageError
 from acwskd_edge.evaluate import prepare
 from acwskd_edge.files import sha256, write_atomic, write_json
 from acwskd_edge.models import build_model
 from train.state import WEIGHTS, save_weights
+
+Measure = Callable[..., dict[str, Any]]
+"""(students, baseline, **settings) -> report.json."""
+
+
+def row(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """A row by id."""
+    return dict(next(one for one in report["rows"] if one["id"] == name))
 
 
 @dataclass
@@ -28,15 +39,29 @@ class Sleeper:
 
     seconds: float
     classes: int
+    breaks_at: int | None = None  # call after which it raises
+    calls: int = 0
 
     def __call__(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        self.calls += 1
+        if self.breaks_at is not None and self.calls > self.breaks_at:
+            raise RuntimeError("the delegate\nlost its device")
         time.sleep(self.seconds)
         return np.zeros((1, self.classes, *batch.shape[-2:]), np.float32)
 
 
 def load(path: Path, threads: int) -> Sleeper:
-    """What a runtime module offers."""
-    return Sleeper(float(path.read_text()), 4)
+    """What a runtime module offers.
+
+    A file `0.01` sleeps so many seconds; `0.01 breaks 20` raises after 20 calls; `0.01 kills 1` ends the process.
+    """
+    if " kills " in path.read_text():
+        os.abort()
+    try:
+        seconds, *breaks = path.read_text().split(" breaks ")
+        return Sleeper(float(seconds), 4, int(breaks[0]) if breaks else None)
+    except ValueError as error:
+        raise UsageError(f"{path.name} cannot be loaded (built for aarch64)", hint="convert it again") from error
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,7 @@ class Toy:
     dice: float = 0.8
     runtime: str = "sleeper"
     rejected: bool = False
+    content: str = ""  # of the file, instead of the seconds
 
     def entry(self, checkpoint: dict[str, float], names: list[str]) -> dict[str, Any]:
         """As convert reports it."""
@@ -59,6 +85,8 @@ class Toy:
             "precision": self.precision,
             "io": "tensor",
             "runtime": self.runtime,
+            "argmax_agreement": 1.0,
+            "max_logit_error": 0.0,
             "path": f"{target}/{self.precision}.toy",
             "bytes": 1234,
             "dice": {"mean": self.dice, **dict.fromkeys(names, self.dice)},
@@ -111,7 +139,7 @@ def make_bundle(run: Path, contract: Contract, toys: tuple[Toy, ...], cases: lis
     artefacts = []
     for toy, entry in zip(toys, entries, strict=True):
         if not toy.rejected:
-            write_atomic(root / entry["path"], str(toy.seconds))
+            write_atomic(root / entry["path"], toy.content or str(toy.seconds))
             artefacts.append(Artefact(*(str(entry[key]) for key in ("target", "precision", "io", "runtime", "path"))))
     one = prepare(data, cases[:1], contract)[0]
     image = one.case.image[0]

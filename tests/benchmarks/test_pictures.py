@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from acwskd_edge.contract import Contract
-from benchmarks.pictures import SIDE, choose_cases, choose_slice, data_uri, pareto_svg
+from benchmarks.pictures import SIDE, choose_cases, choose_slice, data_uri, front, pareto_svg, plots
+
+LATENCY = "Dice against latency"
 
 
 def timed(model: str, precision: str, latency: float | None, dice: float) -> dict[str, Any]:
@@ -21,24 +23,36 @@ def timed(model: str, precision: str, latency: float | None, dice: float) -> dic
         "io": "tensor",
         "bytes": 10**6,
         "latency": None if latency is None else {"median_ms": latency},
+        "end_to_end": None,
         "dice": {"mean": dice},
+        "verdict": "passed",
     }
 
 
 def test_the_plot_is_inline_repeatable_and_follows_the_page_s_colour() -> None:
     rows = [timed("a&b", "fp32", 10.0, 0.8), timed("unet", "int8", 100.0, 0.9)]
-    svg = pareto_svg(rows)
+    svg = pareto_svg(rows, LATENCY)
     assert svg.startswith("<svg")
     assert 'role="img"' in svg
     assert "currentColor" in svg
     assert "a&amp;b" in svg
     assert "int8" in svg
     assert not re.search(r"href=\"(?!#)|<metadata|<!DOCTYPE", svg)
-    assert svg == pareto_svg(rows)
+    assert svg == pareto_svg(rows, LATENCY)
 
 
 def test_without_a_timed_row_there_is_no_plot() -> None:
-    assert pareto_svg([timed("a", "fp32", None, 0.8)]) == ""
+    assert pareto_svg([timed("a", "fp32", None, 0.8)], LATENCY) == ""
+    assert list(plots([timed("a", "fp32", None, 0.8)])) == ["Dice against size"]
+
+
+def test_a_refused_artefact_is_no_point() -> None:
+    assert plots([timed("a", "fp32", 1.0, 0.8) | {"verdict": "rejected"}]) == {}
+
+
+def test_the_front_holds_what_no_other_row_beats_in_both() -> None:
+    points = [(3.0, 0.9), (1.0, 0.7), (2.0, 0.6), (2.0, 0.8), (4.0, 0.85), (5.0, 0.9)]
+    assert front(points) == [(1.0, 0.7), (2.0, 0.8), (3.0, 0.9)]
 
 
 def test_cases_shown_include_the_worst_the_greatest_loss_the_median_and_the_best() -> None:

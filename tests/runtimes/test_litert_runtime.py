@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -86,3 +87,9 @@ def test_the_old_package_serves_where_it_is_the_only_one(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", None)
     with pytest.raises(MissingDependency, match="pip install ai-edge-litert"):
         litert._interpreter_class()
+
+
+def test_importing_brings_no_torch() -> None:
+    code = "import sys, acwskd_edge.runtimes.litert; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -10,7 +10,7 @@ from acwskd_edge.errors import MissingDependency, UsageError
 
 
 def test_an_unknown_runtime_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="allowed: torch, onnxruntime, litert, coreml-program"):
+    with pytest.raises(UsageError, match="allowed: torch, torch-compile, onnxruntime, litert, openvino"):
         runtimes.load("ncnn", "x")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ from safetensors.torch import save_file
 
 from acwskd_edge import runtimes
 from acwskd_edge.contract import Contract, Intensity, Label
-from acwskd_edge.errors import ContractError, UsageError
+from acwskd_edge.errors import ContractError, MissingDependency, UsageError
 from acwskd_edge.models import build_model
+from acwskd_edge.runtimes import torch_compile
 
 CONTRACT = Contract(
     "toy", "CT", 32, 32, 1, "int16", "letterbox", Intensity(-1.0, 1.0, (0.0,), (1.0,)),
@@ -61,3 +64,23 @@ def test_contract_must_lie_beside(checkpoint: Path) -> None:
     (checkpoint.parent / "contract.json").unlink()
     with pytest.raises(ContractError, match="no contract at"):
         runtimes.load("torch", checkpoint)
+
+
+@pytest.mark.slow
+def test_compiled_it_answers_the_same(checkpoint: Path) -> None:
+    if shutil.which(os.environ.get("CXX", torch_compile.COMPILER)) is None:
+        pytest.skip("torch.compile needs a C++ compiler: sudo apt-get install g++")
+    batch = np.random.default_rng(0).normal(size=(1, 1, 32, 32)).astype(np.float32)
+    eager = runtimes.load("torch", checkpoint)(batch)
+    compiled = runtimes.load("torch-compile", checkpoint)
+    np.testing.assert_allclose(compiled(batch), eager, atol=1e-4)
+    with pytest.raises(UsageError, match="allowed"):
+        compiled(batch[:, :, :16])
+
+
+def test_without_a_compiler_the_command_that_brings_one_is_named(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(MissingDependency, match=r"no-such-compiler not found.*apt-get install g\+\+"):
+        runtimes.load("torch-compile", checkpoint)
