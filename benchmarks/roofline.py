@@ -63,7 +63,7 @@ def from_bundle(where: Path) -> list[Subject]:
     found = []
     for row in rows_of(opened):
         if row.runtime in EMITTERS and row.io == "tensor" and row.path is not None:
-            runtime = runtimes.load(row.runtime, row.path, threads=1)
+            runtime, batch = runtimes.load(row.runtime, row.path, threads=1), network_input(row, image)
             found.append(
                 Subject(
                     opened.name,
@@ -71,7 +71,7 @@ def from_bundle(where: Path) -> list[Subject]:
                     row.runtime,
                     row.precision,
                     row.path,
-                    lambda runtime=runtime, batch=network_input(row, image): runtime(batch),  # type: ignore[misc]
+                    lambda runtime=runtime, batch=batch: runtime(batch),  # type: ignore[misc]
                 )
             )
     if not found:

@@ -87,7 +87,7 @@ def check_page(html: str, report: dict[str, Any]) -> None:
     assert "not on Linux" in html or sys.platform != "linux"
     assert "7 steps" in html
     assert "Not run on a phone or a Jetson" in html
-    assert len(report["headlines"]) == 2
+    assert len(report["headlines"]) == 3  # network, whole way, refusals
 
 
 @pytest.mark.slow
