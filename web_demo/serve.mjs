@@ -90,7 +90,8 @@ if (chosen.help) {
   process.exit(0);
 }
 const bundle = resolve(chosen.bundle);
-if (!existsSync(join(ROOT, 'vendor/files.json'))) fail('web_demo/vendor is empty', 'make web-demo, or npm ci && npm run vendor');
+if (!existsSync(join(ROOT, 'vendor/files.json')))
+  fail('web_demo/vendor is empty', 'make web-demo, or npm ci && npm run vendor');
 if (!existsSync(join(bundle, 'manifest.json'))) {
   fail(`no bundle in ${chosen.bundle}`, 'python -m convert RUN --target tflite --precision all --install web_demo');
 }
