@@ -14,7 +14,7 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-from demos.tools import ROOT, missing, program, run
+from demos.tools import ROOT, program, run
 from demos.web.inputs import bad_bundles, bad_files, write_film, write_pictures
 from demos.web.scans import write_scans
 from numpy.typing import NDArray
@@ -30,17 +30,6 @@ HERE = Path(__file__).parent / "web"
 DEMO = ROOT / "web_demo"
 Mask = NDArray[np.uint8]
 Browser = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The path of node; the page's libraries are in place."""
-    found = program("node", package="nodejs")
-    program("npm", package="npm")
-    done = run(["make", "-C", str(ROOT), "web_demo/vendor/files.json"], timeout=300)
-    if done.returncode:
-        missing(f"web_demo's packages cannot be installed: {done.stderr.strip()[-300:]}")
-    return found
 
 
 @pytest.fixture(scope="session")
