@@ -175,7 +175,12 @@ async function showSlice() {
   const index = Number($('slice').value);
   view.sliceValue(index, scan.slices);
   const image = scan.slice(index);
-  await show({ name: `${scan.name}, slice ${index + 1}`, image, spacing: scan.spacing, note: scanNote(scan, bundle.contract) });
+  await show({
+    name: `${scan.name}, slice ${index + 1}`,
+    image,
+    spacing: scan.spacing,
+    note: scanNote(scan, bundle.contract),
+  });
 }
 
 /** What a scan's slices are, and a warning where its pixels are not of the size the network knows. */
@@ -221,7 +226,8 @@ async function toggleCamera() {
 
 async function measure() {
   const count = Number($('runs').value);
-  if (!Number.isInteger(count) || count < 1 || count > 1000) throw new DataError(`${$('runs').value} runs`, { allowed: '1 to 1000' });
+  if (!Number.isInteger(count) || count < 1 || count > 1000)
+    throw new DataError(`${$('runs').value} runs`, { allowed: '1 to 1000' });
   state.stopCamera?.();
   view.locked(true);
   try {

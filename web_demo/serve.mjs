@@ -90,13 +90,16 @@ if (chosen.help) {
   process.exit(0);
 }
 const bundle = resolve(chosen.bundle);
-if (!existsSync(join(ROOT, 'vendor/files.json'))) fail('web_demo/vendor is empty', 'make web-demo, or npm ci && npm run vendor');
+if (!existsSync(join(ROOT, 'vendor/files.json')))
+  fail('web_demo/vendor is empty', 'make web-demo, or npm ci && npm run vendor');
 if (!existsSync(join(bundle, 'manifest.json'))) {
   fail(`no bundle in ${chosen.bundle}`, 'python -m convert RUN --target tflite --precision all --install web_demo');
 }
+const port = Number(chosen.port);
+if (!(Number.isInteger(port) && port >= 0 && port < 65536)) fail(`port ${chosen.port}`, 'node serve.mjs --port 8081');
 const server = createServer((request, response) => answer(request, response, { bundle, plain: chosen.plain }));
 server.on('error', (error) => fail(error.message, 'node serve.mjs --port 8081'));
-server.listen(Number(chosen.port), chosen.host, () => {
+server.listen(port, chosen.host, () => {
   const url = `http://${chosen.host === '127.0.0.1' ? 'localhost' : chosen.host}:${server.address().port}/`;
   console.log(`${url}\n  next: open it in a browser; Ctrl+C stops it`);
   if (!chosen.plain) return;

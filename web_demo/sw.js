@@ -1,16 +1,18 @@
 /**
  * Offline: the network first, so that an online page is never stale; what was seen last, where there is none.
- * Registered as sw.js?version=VERSION&wasm=NAME: one cache per bundle and runtime, filled at once with everything the page can need.
+ * Registered as sw.js?version=VERSION&wasm=NAME: one cache per bundle and runtime, filled at once with everything that
+ * the page can need.
  */
 
 const query = new URL(self.location).searchParams;
 const CACHE = `acwskd-edge-${query.get('version')}`;
+const LIB =
+  'bundle camera contract errors latency litert nifti npy offline picture postprocess preprocess selftest'.split(' ');
 const SHELL = [
-  './', 'index.html', 'style.css', 'app.mjs', 'view.mjs', 'manifest.webmanifest',
-  'icons/icon.svg', 'icons/icon-192.png', 'icons/icon-512.png', 'vendor/files.json', 'bundle/manifest.json',
-  ...['bundle', 'camera', 'contract', 'errors', 'latency', 'litert', 'nifti', 'npy', 'offline', 'picture', 'postprocess',
-    'preprocess', 'selftest'].map((name) => `lib/${name}.mjs`),
-]; // prettier-ignore
+  ...['./', 'index.html', 'style.css', 'app.mjs', 'view.mjs', 'manifest.webmanifest'],
+  ...['icons/icon.svg', 'icons/icon-192.png', 'icons/icon-512.png', 'vendor/files.json', 'bundle/manifest.json'],
+  ...LIB.map((name) => `lib/${name}.mjs`),
+];
 const FIXED = /\/(vendor|bundle)\//; // another version of these is another cache
 
 async function everything() {
@@ -22,7 +24,9 @@ async function everything() {
     ...SHELL,
     ...modules.map((path) => `vendor/${path}`),
     ...wasm.map((name) => `vendor/wasm/${name}`),
-    ...Object.keys(files).filter(runnable).map((path) => `bundle/${path}`),
+    ...Object.keys(files)
+      .filter(runnable)
+      .map((path) => `bundle/${path}`),
   ];
 }
 
@@ -40,7 +44,9 @@ self.addEventListener('activate', (event) => {
   event.waitUntil(
     (async () => {
       const names = await caches.keys();
-      await Promise.all(names.filter((name) => name.startsWith('acwskd-edge-') && name !== CACHE).map((name) => caches.delete(name)));
+      await Promise.all(
+        names.filter((name) => name.startsWith('acwskd-edge-') && name !== CACHE).map((name) => caches.delete(name)),
+      );
       await self.clients.claim();
     })(),
   );

@@ -23,7 +23,8 @@ for (const [path, [name, file]] of Object.entries(MODULES)) {
   writeFileSync(new URL(`vendor/${path}`, root), text.replace(/^\/\/# sourceMappingURL=.*$/m, ''));
 }
 const wasm = WASM.flatMap((name) => [`${name}.js`, `${name}.wasm`]);
-for (const file of wasm) cpSync(new URL(`wasm/${file}`, packageOf('@litertjs/core')), new URL(`vendor/wasm/${file}`, root));
+for (const file of wasm)
+  cpSync(new URL(`wasm/${file}`, packageOf('@litertjs/core')), new URL(`vendor/wasm/${file}`, root));
 const files = { litert: version('@litertjs/core'), modules: Object.keys(MODULES).sort(), wasm };
 writeFileSync(new URL('vendor/files.json', root), `${JSON.stringify(files, null, 2)}\n`);
 console.log(`vendor/: LiteRT.js ${files.litert}, ${files.modules.length} modules, ${wasm.length / 2} wasm builds`);

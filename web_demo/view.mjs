@@ -18,7 +18,9 @@ function element(name, properties = {}, ...children) {
 
 /** Fill a <dl>. */
 function facts(list, pairs) {
-  list.replaceChildren(...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]));
+  list.replaceChildren(
+    ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, String(value))]),
+  );
 }
 
 /** @param {'busy' | 'passed' | 'refused'} state of the self-test */
@@ -74,12 +76,17 @@ export function choices(bundle, threads, webGpu) {
   };
   $('artefact').replaceChildren(...bundle.artefacts.map((one) => element('option', { value: one.id }, label(one))));
   $('processor').replaceChildren(
-    ...threads.map((count) => element('option', { value: `wasm ${count}` }, `CPU, ${count} thread${count > 1 ? 's' : ''}`)),
+    ...threads.map((count) =>
+      element('option', { value: `wasm ${count}` }, `CPU, ${count} thread${count > 1 ? 's' : ''}`),
+    ),
     element('option', { value: 'webgpu', disabled: !webGpu }, webGpu ? 'WebGPU' : 'WebGPU (not available)'),
   );
   $('processor').value = `wasm ${threads.filter((count) => count <= 2).pop()}`;
   facts($('machine'), [
-    ['isolated', globalThis.crossOriginIsolated ? 'yes: several threads can be used' : 'no: one thread (no COOP/COEP headers)'],
+    [
+      'isolated',
+      globalThis.crossOriginIsolated ? 'yes: several threads can be used' : 'no: one thread (no COOP/COEP headers)',
+    ],
     ['WebGPU', webGpu ? 'available' : 'not available'],
     ['browser', navigator.userAgent],
   ]);
@@ -184,7 +191,10 @@ const milliseconds = (value) => (value === undefined ? '' : value.toFixed(2));
 function latency(last, runs) {
   const rows = STAGES.map((stage) => {
     const values = runs.map((run) => run[stage]);
-    const numbers = [last[stage], ...(runs.length ? [quantile(values, 0.5), quantile(values, 0.9)] : [undefined, undefined])];
+    const numbers = [
+      last[stage],
+      ...(runs.length ? [quantile(values, 0.5), quantile(values, 0.9)] : [undefined, undefined]),
+    ];
     return element(
       'tr',
       {},
@@ -224,7 +234,10 @@ function download(blob, name) {
 }
 
 export function exportJson(json) {
-  download(new Blob([`${JSON.stringify(json, null, 2)}\n`], { type: 'application/json' }), `latency-${json.artefact}.json`);
+  download(
+    new Blob([`${JSON.stringify(json, null, 2)}\n`], { type: 'application/json' }),
+    `latency-${json.artefact}.json`,
+  );
 }
 
 /** PNG of the image's size: the overlay, the picture alone, or the mask whose grey values are label ids. */
@@ -237,7 +250,10 @@ export async function savePicture({ result, bundle }, what) {
   const canvas = element('canvas');
   paint(canvas, drawn);
   const blob = await new Promise((done) => canvas.toBlob(done, 'image/png'));
-  if (!blob) throw new DataError(`${image.width} x ${image.height} is too large to be saved here`, { next: 'use a smaller picture' });
+  if (!blob)
+    throw new DataError(`${image.width} x ${image.height} is too large to be saved here`, {
+      next: 'use a smaller picture',
+    });
   download(blob, `${name.replace(/[^\w.-]+/g, '-')}-${what}.png`);
 }
 

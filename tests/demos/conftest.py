@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from demos.tools import ROOT
+from demos.tools import ROOT, program, web_files
 from demos.vectors import write
 from disk import blobs
 
@@ -18,6 +18,13 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vectors")
     write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of node; the page's libraries are in place."""
+    web_files()
+    return program("node", package="nodejs")
 
 
 @pytest.fixture(scope="session")

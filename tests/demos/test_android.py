@@ -174,17 +174,6 @@ def test_every_text_is_a_resource_that_is_used() -> None:
 
 
 @pytest.fixture(scope="session")
-def node() -> str:
-    """The path of node; the page's libraries are in place."""
-    found = program("node", package="nodejs")
-    program("npm", package="npm")
-    done = run(["make", "-C", str(ROOT), "web_demo/vendor/files.json"], timeout=300)
-    if done.returncode:
-        missing(f"web_demo's packages cannot be installed: {done.stderr.strip()[-300:]}")
-    return found
-
-
-@pytest.fixture(scope="session")
 def apk(sdk: None, node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The WebView APK, built and signed."""
     out = tmp_path_factory.mktemp("webview")

@@ -6,8 +6,6 @@ apt-get install --no-install-recommends nodejs npm chromium
 from __future__ import annotations
 
 import json
-import shutil
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,33 +14,22 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-from demos.tools import ROOT, missing, program, run
+from demos.tools import ROOT, program, run
+from demos.web.inputs import bad_bundles, bad_files, write_film, write_pictures
 from demos.web.scans import write_scans
 from numpy.typing import NDArray
-from PIL import Image
 
-from acwskd_edge.bundle import Bundle, open_bundle, seal
+from acwskd_edge.bundle import Bundle, open_bundle
 from acwskd_edge.data.nifti import read_volume
 from acwskd_edge.data.phantom import Phantom
 from acwskd_edge.files import sha256
-from acwskd_edge.picture import read_picture
+from acwskd_edge.picture import read_picture, tint
 from acwskd_edge.predict import choose, segment_image
 
 HERE = Path(__file__).parent / "web"
 DEMO = ROOT / "web_demo"
 Mask = NDArray[np.uint8]
 Browser = Callable[..., Any]
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The path of node; the page's libraries are in place."""
-    found = program("node", package="nodejs")
-    program("npm", package="npm")
-    done = run(["make", "-C", str(ROOT), "web_demo/vendor/files.json"], timeout=300)
-    if done.returncode:
-        missing(f"web_demo's packages cannot be installed: {done.stderr.strip()[-300:]}")
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -63,31 +50,8 @@ def browser(node: str) -> Browser:
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Pictures of odd sizes: grey, colour, with alpha, a palette, a palette with alpha, a gamma; a JPEG on its side."""
     folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(1)
-    rows, cols = np.ogrid[:151, :97]
-    smooth = (127 + 120 * np.sin(rows / 19.0) * np.cos(cols / 13.0)).astype(np.uint8)
-    colour = np.stack([smooth, 255 - smooth, np.roll(smooth, 20, 1)], axis=-1)
-    colour = (colour.astype(int) + rng.integers(-20, 20, colour.shape)).clip(0, 255).astype(np.uint8)
-    clear = np.dstack([colour, rng.integers(0, 256, smooth.shape, np.uint8)])
-    clear[:40, :, 3] = 0
-    few = Image.fromarray(colour).quantize(40)
-    sideways = Image.Exif()
-    sideways[0x0112] = 6
-    Image.fromarray(smooth).save(folder / "grey.png")
-    Image.fromarray(colour).save(folder / "colour.png")
-    Image.fromarray(clear).save(folder / "alpha.png")
-    few.save(folder / "palette.png")
-    few.save(folder / "clear-palette.png", transparency=bytes(range(0, 160, 4)))
-    with_gamma(folder / "colour.png", folder / "gamma.png")
-    Image.fromarray(colour).save(folder / "sideways.jpg", quality=90, exif=sideways)
+    write_pictures(folder)
     return {path.stem: path for path in sorted(folder.iterdir())}
-
-
-def with_gamma(source: Path, to: Path) -> None:
-    """A copy with a gAMA chunk that says linear light, which must change nothing."""
-    png = source.read_bytes()
-    chunk = b"gAMA" + (100000).to_bytes(4, "big")
-    to.write_bytes(png[:33] + (4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + png[33:])
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +127,7 @@ def test_masks_of_a_colour_network(
     bundle = open_bundle(colour_bundle)
     files = {name: {"path": path} for name, path in pictures.items()}
     artefacts = ["tflite-int8", "tflite-fp16", "tflite-fp32"]
-    said = browser("files", bundle=bundle.root, artefacts=artefacts, files=files, out=tmp_path)
+    said = browser("files", bundle=bundle.root, artefacts=artefacts, files=files, out=tmp_path, opacity=60)
     assert said["trouble"] == []
     for artefact in artefacts:
         for name, path in pictures.items():
@@ -174,18 +138,18 @@ def test_masks_of_a_colour_network(
     for name, path in pictures.items():
         decoded = cv2.imread(str(tmp_path / f"{name}.png"))[..., ::-1]
         assert np.array_equal(decoded, read_picture(path, bundle.contract)), name
+    name, path = list(pictures.items())[-1]
+    drawn = tint(
+        read_picture(path, bundle.contract), saved_mask(tmp_path / f"tflite-fp32-{name}.png"), bundle.contract, 0.6
+    )
+    assert np.array_equal(cv2.imread(str(tmp_path / "overlay.png"))[..., ::-1], drawn)
 
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Y4M, 4:2:0: a golden image, enlarged, as a camera sees it."""
-    image = np.load(next((DEMO / "bundle/golden").iterdir()) / "image.npy").squeeze().astype(np.float32)
-    grey = cv2.resize(((image + 160) / 400 * 255).clip(0, 255), (480, 480), interpolation=cv2.INTER_LINEAR)
-    luma = np.full((480, 640), 16, np.uint8)
-    luma[:, 80:560] = (16 + grey * 219 / 255).astype(np.uint8)
-    frame = luma.tobytes() + bytes([128]) * (2 * 320 * 240)
     path = tmp_path_factory.mktemp("film") / "film.y4m"
-    path.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420mpeg2\n" + 10 * (b"FRAME\n" + frame))
+    write_film(next((DEMO / "bundle/golden").iterdir()) / "image.npy", path)
     return path
 
 
@@ -269,99 +233,6 @@ def test_exports_what_it_measured(browser: Browser, web_bundle: Path, tmp_path: 
     assert row.split()[-2:] == [f"{np.percentile(times, 50):.2f}", f"{np.percentile(times, 90):.2f}"]
 
 
-def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Files that must be refused, and how the message begins."""
-    png = cv2.imencode(".png", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
-    deep = cv2.imencode(".png", np.zeros((40, 40), np.uint16))[1].tobytes()
-    jpeg = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
-    huge = png[:16] + (60000).to_bytes(4, "big") + (60000).to_bytes(4, "big") + png[24:]
-    four = nib.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4))
-    nan = nib.Nifti1Image(np.full((4, 4, 4), np.nan, np.float32), np.eye(4))
-    cases: dict[str, tuple[str, bytes, str]] = {
-        "text": ("a.png", b"hello, this is no picture at all", "a.png is not a readable picture; allowed: PNG or JPEG"),
-        "empty": ("b.png", b"", "b.png is truncated or not a picture"),
-        "huge": ("c.png", huge, "c.png has 60000 x 60000 pixels; allowed: 1 to 8192 a side, 64 million in all"),
-        "16 bits": ("d.png", deep, "d.png has 16 bits per channel; allowed: 8 bits per channel"),
-        "cut png": ("e.png", png[:60], "e.png cannot be decoded"),
-        "cut jpeg": ("f.jpg", jpeg[:30], "f.jpg is truncated or not a picture"),
-        "4-D": ("g.nii", four.to_bytes(), "g.nii has shape (4,4,4,2); allowed: one 3-D volume"),
-        "NaN": ("h.nii", nan.to_bytes(), "h.nii has NaN or infinite voxels"),
-        "cut scan": ("i.nii", nan.to_bytes()[:400], "i.nii is truncated"),
-        "no gzip": ("j.nii.gz", b"\x1f\x8bnot gzip" * 100, "j.nii.gz is truncated or damaged"),
-        "a scan's name": ("k.nii", png * 20, "k.nii is not a readable NIfTI file"),
-    }
-    for name, data, _ in cases.values():
-        (folder / name).write_bytes(data)
-    return {key: (folder / name, start) for key, (name, _, start) in cases.items()}
-
-
-def changed(bundle: Path, to: Path, change: Callable[[Path], None], *, sealed: bool) -> Path:
-    """A copy of the bundle, changed, and sealed again or not."""
-    shutil.copytree(bundle, to)
-    change(to)
-    if sealed:
-        seal(to, list(open_bundle(bundle).artefacts))
-    return to
-
-
-def bad_bundles(bundle: Path, folder: Path) -> dict[str, tuple[Path, str]]:
-    """Bundles that must be refused, and what the banner says."""
-    golden = sorted((bundle / "golden").iterdir())[0].name
-
-    def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
-        def change(root: Path) -> None:
-            text = (root / name).read_text()
-            assert old in text
-            (root / name).write_text(text.replace(old, new, 1))
-
-        return change
-
-    def append(name: str) -> Callable[[Path], None]:
-        return lambda root: (root / name).write_bytes((root / name).read_bytes() + b"x")
-
-    def other_golden(root: Path) -> None:
-        pixels = np.load(root / "golden" / golden / "pixels.npy")
-        np.save(root / "golden" / golden / "pixels.npy", pixels + 1)
-
-    def other_model(root: Path) -> None:
-        shutil.copyfile(root / "tflite/model.int8.tflite", root / "tflite/model.fp32.tflite")
-
-    def copied(name: str, change: Callable[[Path], None], *, sealed: bool = False) -> Path:
-        return changed(bundle, folder / name.replace(" ", "-"), change, sealed=sealed)
-
-    schema = '"schema": 1'
-    return {
-        "newer contract": (
-            copied("newer contract", edit("contract.json", schema, '"schema": 2'), sealed=True),
-            "Nothing is run: contract schema 2; allowed: schema 1; next: ",
-        ),
-        "newer manifest": (
-            copied("newer manifest", edit("manifest.json", schema, '"schema": 2')),
-            "Nothing is run: bundle schema 2; allowed: schema 1; next: ",
-        ),
-        "model changed": (
-            copied("model changed", append("tflite/model.fp32.tflite")),
-            "Nothing is run: tflite/model.fp32.tflite was changed: its SHA-256 is not the manifest's; next: ",
-        ),
-        "golden changed": (
-            copied("golden changed", append(f"golden/{golden}/mask.npy")),
-            f"Nothing is run: golden/{golden}/mask.npy was changed",
-        ),
-        "model absent": (
-            copied("model absent", lambda root: (root / "tflite/model.fp32.tflite").unlink()),
-            "Nothing is run: tflite/model.fp32.tflite is missing (404)",
-        ),
-        "preprocessing differs": (
-            copied("preprocessing differs", other_golden, sealed=True),
-            f"Nothing is run: preprocessing differs from the golden vectors: {golden}; next: ",
-        ),
-        "runtime differs": (
-            copied("runtime differs", other_model, sealed=True),
-            "Nothing is run: runtime differs: tflite-fp32 agrees with the golden masks on ",
-        ),
-    }
-
-
 def test_refuses_with_a_message(browser: Browser, web_bundle: Path, pictures: dict[str, Path], tmp_path: Path) -> None:
     files, bundles = bad_files(tmp_path), bad_bundles(web_bundle, tmp_path / "bundles")
     said = browser(
@@ -373,6 +244,7 @@ def test_refuses_with_a_message(browser: Browser, web_bundle: Path, pictures: di
     for name, (_, start) in files.items():
         assert said["files"]["messages"][name].startswith(start), (name, said["files"]["messages"][name])
     assert said["files"]["good"] == "", "the page goes on after every one of them"
+    assert said["files"]["dropped"].startswith("grey.png")
     assert said["files"]["trouble"] == []
     for name, (_, start) in bundles.items():
         assert said["bundles"][name]["banner"].startswith(start), (name, said["bundles"][name])

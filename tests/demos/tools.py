@@ -5,6 +5,7 @@ With REQUIRE_MOBILE=1, as in .ci/run, what is missing fails.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -56,6 +57,19 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return final
+
+
+def web_files() -> Path:
+    """web_demo with its npm packages in place; of several test workers one fetches them and the others wait."""
+    program("node", package="nodejs")
+    program("npm", package="npm")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "npm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run(["make", "-C", str(ROOT), "web_demo/vendor/files.json"], timeout=300)
+    if done.returncode:
+        missing(f"web_demo's packages cannot be installed: {done.stderr.strip()[-300:]}")
+    return ROOT / "web_demo"
 
 
 def run(command: list[str], timeout: float = 120, **options: object) -> subprocess.CompletedProcess[str]:

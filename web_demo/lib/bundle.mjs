@@ -93,7 +93,8 @@ export class Bundle {
   async golden() {
     return Promise.all(
       this.goldenNames.map(async (name) => {
-        const part = async (file) => readNpy(await this.read(`golden/${name}/${file}.npy`), `golden/${name}/${file}.npy`);
+        const part = async (file) =>
+          readNpy(await this.read(`golden/${name}/${file}.npy`), `golden/${name}/${file}.npy`);
         const [image, pixels, logits, mask] = await Promise.all(['image', 'pixels', 'logits', 'mask'].map(part));
         const [height, width, channels = 1] = image.shape;
         return {
@@ -110,7 +111,8 @@ export class Bundle {
   /** What was measured on an artefact when it was made. */
   measured(artefact) {
     const entry = this.report.artefacts?.find((one) => one.id === artefact.id);
-    if (!entry?.golden) throw new TamperedError(`report.json says nothing about ${artefact.id}`, { next: 'convert again' });
+    if (!entry?.golden)
+      throw new TamperedError(`report.json says nothing about ${artefact.id}`, { next: 'convert again' });
     return entry;
   }
 }

@@ -29,7 +29,8 @@ export function readContract(data) {
   const numbers = (values, count) =>
     Array.isArray(values) && values.length === count && values.every((value) => Number.isFinite(value));
   const check = (ok, what, allowed) => {
-    if (!ok) throw new ContractError(`contract: ${what}`, { allowed, next: 'do not edit contracts by hand; convert again' });
+    if (!ok)
+      throw new ContractError(`contract: ${what}`, { allowed, next: 'do not edit contracts by hand; convert again' });
   };
   check(typeof data.name === 'string', 'no name', 'a string');
   check([size.height, size.width, size.channels].every(positive), 'input size', 'positive integers');
@@ -38,11 +39,19 @@ export function readContract(data) {
   check(RESIZE_MODES.includes(data.resize?.mode), `resize ${data.resize?.mode}`, RESIZE_MODES.join(', '));
   check(Number.isFinite(low) && Number.isFinite(high) && low < high, `intensity range [${low}, ${high}]`, 'low < high');
   check(numbers(mean, size.channels) && numbers(std, size.channels), 'mean or std', 'one number per channel');
-  check(std.every((value) => value > 0), `std ${std}`, 'positive numbers');
+  check(
+    std.every((value) => value > 0),
+    `std ${std}`,
+    'positive numbers',
+  );
   check(Array.isArray(labels) && labels.length >= 2, 'labels', 'background and at least one class');
   for (const [index, label] of labels.entries()) {
     const colour = numbers(label?.color, 3) && label.color.every((value) => value >= 0 && value <= 255);
-    check(label?.id === index && typeof label.name === 'string' && colour, `label ${index}`, 'ids 0, 1, 2 ..., name, color');
+    check(
+      label?.id === index && typeof label.name === 'string' && colour,
+      `label ${index}`,
+      'ids 0, 1, 2 ..., name, color',
+    );
   }
   check(data.spacing_mm === null || numbers(data.spacing_mm, 2), 'spacing_mm', 'null or two numbers');
   return {

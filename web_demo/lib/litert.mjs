@@ -35,7 +35,7 @@ export async function hasWebGpu() {
  * Compile a model.
  * @param {ArrayBuffer} bytes checked already
  * @param {'wasm' | 'webgpu'} accelerator
- * @returns {Promise<{artefact, accelerator, threads, run: (input: Float32Array) => Promise<Float32Array>, close: () => void}>}
+ * @returns {Promise<{artefact, accelerator, threads, run: function(Float32Array): Promise<Float32Array>, close}>}
  *   run takes (1, h, w, C) and gives logits (1, h, w, K)
  * @throws {DemoError} the runtime cannot be loaded, or refuses the model
  */
@@ -58,7 +58,9 @@ export async function loadModel(bytes, artefact, contract, { accelerator = 'wasm
   const shape = Array.from(compiled.getInputDetails()[0].shape);
   if (String(shape) !== String([1, height, width, channels])) {
     compiled.delete();
-    throw new DemoError(`${artefact.id} takes ${shape}`, { allowed: `${[1, height, width, channels]}, as the contract says` });
+    throw new DemoError(`${artefact.id} takes ${shape}`, {
+      allowed: `${[1, height, width, channels]}, as the contract says`,
+    });
   }
   return {
     artefact,

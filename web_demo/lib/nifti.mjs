@@ -1,6 +1,6 @@
 /**
- * NIfTI scans as axial slices, voxels as they are: columns to the patient's left, rows to posterior, slices to superior.
- * A port of acwskd_edge/data/nifti.py, which follows nibabel; nifti-reader-js reads the header.
+ * NIfTI scans as axial slices, voxels as they are: columns to the patient's left, rows to posterior, slices to
+ * superior. A port of acwskd_edge/data/nifti.py, which follows nibabel; nifti-reader-js reads the header.
  */
 
 import { isNIFTI1, isNIFTI2, readHeader } from 'nifti-reader-js';
@@ -59,7 +59,11 @@ export class Scan {
   /** @returns one axial slice as an image, see preprocess.mjs */
   slice(index) {
     const data = new Float64Array(this.height * this.width);
-    const [columns, rows, between] = this.axes.map(({ length, stride, flip }) => (at) => stride * (flip ? length - 1 - at : at));
+    const [columns, rows, between] = this.axes.map(
+      ({ length, stride, flip }) =>
+        (at) =>
+          stride * (flip ? length - 1 - at : at),
+    );
     for (let row = 0, to = 0; row < this.height; row++) {
       const start = between(index) + rows(row);
       for (let col = 0; col < this.width; col++, to++) data[to] = this.#value(this.voxels[start + columns(col)]);
@@ -76,7 +80,9 @@ export class Scan {
  */
 export async function readScan(file, contract) {
   if (contract.channels !== 1) {
-    throw new DataError(`${file.name} is a scan, but the contract wants ${contract.channels} channels`, { allowed: 'PNG, JPEG' });
+    throw new DataError(`${file.name} is a scan, but the contract wants ${contract.channels} channels`, {
+      allowed: 'PNG, JPEG',
+    });
   }
   const { header, bytes } = await readBytes(file);
   const voxels = new TYPES[header.datatypeCode](swapped(bytes, header).buffer);
@@ -162,13 +168,19 @@ function checkedHeader(head, name) {
     throw new DataError(`${name} has shape (${shape})`, { allowed: 'one 3-D volume' });
   }
   if (!TYPES[header.datatypeCode]) {
-    throw new DataError(`${name} has voxels of type ${header.datatypeCode}`, { allowed: 'integers of 8 to 64 bits, floats' });
+    throw new DataError(`${name} has voxels of type ${header.datatypeCode}`, {
+      allowed: 'integers of 8 to 64 bits, floats',
+    });
   }
   if (sizeOf(header) > MOST_BYTES) {
-    throw new DataError(`${name} has ${Math.round(sizeOf(header) / 1e6)} MB of voxels`, { allowed: `${MOST_BYTES / 1e6} MB` });
+    throw new DataError(`${name} has ${Math.round(sizeOf(header) / 1e6)} MB of voxels`, {
+      allowed: `${MOST_BYTES / 1e6} MB`,
+    });
   }
   if (Number.isFinite(header.scl_slope) && header.scl_slope !== 0 && !Number.isFinite(header.scl_inter)) {
-    throw new DataError(`${name} has a scaling of ${header.scl_slope} and ${header.scl_inter}`, { next: 'repair its header' });
+    throw new DataError(`${name} has a scaling of ${header.scl_slope} and ${header.scl_inter}`, {
+      next: 'repair its header',
+    });
   }
   return header;
 }
@@ -187,7 +199,12 @@ function affineOf(header) {
     const [start, size, get] = header.version === 1 ? [280, 4, 'getFloat32'] : [400, 8, 'getFloat64'];
     return [0, 1, 2].map((row) => [0, 1, 2].map((col) => raw[get](start + (row * 4 + col) * size, littleEndian)));
   }
-  if (header.qform_code === 0) return [[-pixDims[1], 0, 0], [0, pixDims[2], 0], [0, 0, pixDims[3]]];
+  if (header.qform_code === 0)
+    return [
+      [-pixDims[1], 0, 0],
+      [0, pixDims[2], 0],
+      [0, 0, pixDims[3]],
+    ];
   const { quatern_b: x, quatern_c: y, quatern_d: z } = header;
   const rest = 1 - (x * x + y * y + z * z);
   const w = Math.abs(rest) < 3e-7 ? 0 : Math.sqrt(Math.max(0, rest));
@@ -201,7 +218,8 @@ function affineOf(header) {
   return turn.map((row) => row.map((value, col) => value * sizes[col]));
 }
 
-const determinant = ([[a, b, c], [d, e, f], [g, h, i]]) => a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
+const determinant = ([[a, b, c], [d, e, f], [g, h, i]]) =>
+  a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
 
 /** Which voxel axis runs along the patient's x, y, z, and whether against the axial direction. */
 function axesOf(affine, shape, name) {

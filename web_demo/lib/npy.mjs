@@ -34,10 +34,14 @@ export function readNpy(buffer, name = 'array') {
   if (!Object.hasOwn(DTYPES, descr ?? '') || shapeText === undefined || !header.includes("'fortran_order': False")) {
     refuse(`header ${header.trim()}`);
   }
-  const shape = shapeText.split(',').filter((part) => part.trim()).map(Number);
+  const shape = shapeText
+    .split(',')
+    .filter((part) => part.trim())
+    .map(Number);
   const [Values, get] = DTYPES[descr];
   const count = shape.reduce((product, side) => product * side, 1);
-  if (buffer.byteLength - start !== count * Values.BYTES_PER_ELEMENT) refuse(`${buffer.byteLength} bytes for shape ${shape}`);
+  if (buffer.byteLength - start !== count * Values.BYTES_PER_ELEMENT)
+    refuse(`${buffer.byteLength} bytes for shape ${shape}`);
   const view = new DataView(buffer, start);
   const data = Values.from({ length: count }, (_, at) => view[get](at * Values.BYTES_PER_ELEMENT, true));
   return { shape, data };

@@ -11,7 +11,11 @@ export async function keepOffline(version) {
   if (!navigator.serviceWorker) return 'no: needs https or http://localhost';
   try {
     const loaded = performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname);
-    const wasm = loaded.find((path) => path.endsWith('.wasm'))?.split('/').pop() ?? '';
+    const wasm =
+      loaded
+        .find((path) => path.endsWith('.wasm'))
+        ?.split('/')
+        .pop() ?? '';
     const registration = await navigator.serviceWorker.register(`sw.js?${new URLSearchParams({ version, wasm })}`, {
       updateViaCache: 'none',
     });

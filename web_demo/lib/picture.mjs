@@ -23,8 +23,10 @@ export function inspect(buffer, name) {
     if (!(error instanceof RangeError)) throw error;
     throw new DataError(`${name} is truncated or not a picture`, { allowed: ALLOWED });
   }
-  if (!found) throw new DataError(`${name} is not a readable picture`, { allowed: `${ALLOWED}; scans as .nii or .nii.gz` });
-  if (found.depth > 8) throw new DataError(`${name} has ${found.depth} bits per channel`, { allowed: '8 bits per channel' });
+  if (!found)
+    throw new DataError(`${name} is not a readable picture`, { allowed: `${ALLOWED}; scans as .nii or .nii.gz` });
+  if (found.depth > 8)
+    throw new DataError(`${name} has ${found.depth} bits per channel`, { allowed: '8 bits per channel' });
   checkSize(found.width, found.height, name);
   return found;
 }
@@ -78,7 +80,10 @@ export async function readPicture(file, contract) {
       imageOrientation: 'from-image',
     });
   } catch (error) {
-    throw new DataError(`${file.name} cannot be decoded (${error.message})`, { allowed: ALLOWED, next: 'save it again' });
+    throw new DataError(`${file.name} cannot be decoded (${error.message})`, {
+      allowed: ALLOWED,
+      next: 'save it again',
+    });
   }
   try {
     const image = emptyImage(bitmap.width, bitmap.height, contract);
@@ -101,7 +106,9 @@ export function readFrame(video, contract) {
 function emptyImage(width, height, contract) {
   const { channels, low, high } = contract;
   const levels =
-    contract.pixel === 'uint8' ? null : Float64Array.from({ length: 256 }, (_, value) => low + (value / 255) * (high - low));
+    contract.pixel === 'uint8'
+      ? null
+      : Float64Array.from({ length: 256 }, (_, value) => low + (value / 255) * (high - low));
   return { data: new Uint8Array(width * height * channels), height, width, channels, levels };
 }
 

@@ -1,4 +1,4 @@
-/** Logits -> mask, probability, areas. A port of acwskd_edge/preprocess.py; logits are (1, h, w, K) as TFLite gives them. */
+/** Logits -> mask, probability, areas. A port of acwskd_edge/preprocess.py; logits are TFLite's (1, h, w, K). */
 
 import { place } from './preprocess.mjs';
 
@@ -41,7 +41,9 @@ export function softmax(logits, classes) {
 
 /** For each of `target` pixels the nearest of `source` pixels. */
 function nearest(source, target) {
-  return Int32Array.from({ length: target }, (_, at) => Math.min(source - 1, Math.floor((at + 0.5) * (source / target))));
+  return Int32Array.from({ length: target }, (_, at) =>
+    Math.min(source - 1, Math.floor((at + 0.5) * (source / target))),
+  );
 }
 
 /** Mask on the network's grid (h, w) -> mask on the image's grid (height, width), nearest neighbour. */
@@ -62,8 +64,8 @@ export function toImage(mask, contract, height, width) {
  * @param mask on the image's grid
  * @param gridMask on the network's grid
  * @param probability (1, h, w, K)
- * @returns {{pixels: number, share: number, probability: number | null}[]} by label id: pixels of the image, their share
- *   of it, and the mean probability of the class over the grid pixels that were given to it
+ * @returns {{pixels: number, share: number, probability: number | null}[]} by label id: pixels of the image, their
+ *   share of it, and the mean probability of the class over the grid pixels that were given to it
  */
 export function summary(mask, gridMask, probability, classes) {
   const pixels = new Float64Array(classes);

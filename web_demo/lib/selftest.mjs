@@ -1,4 +1,4 @@
-/** Golden vectors: preprocessing apart from the runtime, so that a failure says which. A port of acwskd_edge/verify.py. */
+/** Golden vectors: preprocessing apart from runtime, so that a failure says which. A port of acwskd_edge/verify.py. */
 
 import { SelfTestError } from './errors.mjs';
 import { channelsLast, maskOf, toImage } from './postprocess.mjs';

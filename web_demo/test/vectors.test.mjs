@@ -44,6 +44,9 @@ for (const name of skip ? [] : readdirSync(root)) {
 
   test(`${name}: tint to the bit`, () => {
     const { rgba } = tint(image, part('mask').data, contract);
-    assert.deepEqual(rgba.filter((_, at) => at % 4 < 3), Uint8ClampedArray.from(part('tint').data));
+    assert.deepEqual(
+      rgba.filter((_, at) => at % 4 < 3),
+      Uint8ClampedArray.from(part('tint').data),
+    );
   });
 }

@@ -1,4 +1,4 @@
-/** Every file through every precision: {bundle, plain, processor, artefacts, files: {name: {path, slices?}}, out}. */
+/** Every file through every precision: {bundle, plain, artefacts, files: {name: {path, slices?}}, out, opacity?}. */
 
 import { browse, choose, openFile, report, save, serve, settled, task } from './page.mjs';
 
@@ -6,7 +6,6 @@ const server = await serve(task);
 const { browser, page, trouble } = await browse(server.url);
 const first = await settled(page);
 const said = {};
-if (task.processor) said[task.processor] = await choose(page, 'processor', task.processor);
 for (const artefact of task.artefacts) {
   said[artefact] = await choose(page, 'artefact', artefact);
   for (const [name, { path, slices }] of Object.entries(task.files)) {
@@ -16,11 +15,18 @@ for (const artefact of task.artefacts) {
     for (const index of slices ?? [null]) {
       if (index !== null) {
         await page.locator('#slice').fill(String(index));
-        await page.waitForFunction((at) => document.getElementById('caption').textContent.includes(`slice ${at},`), index + 1);
+        await page.waitForFunction(
+          (at) => document.getElementById('caption').textContent.includes(`slice ${at},`),
+          index + 1,
+        );
       }
       await save(page, 'save-mask', `${task.out}/${artefact}-${name}${index === null ? '' : `-${index}`}.png`);
     }
   }
+}
+if (task.opacity) {
+  await page.locator('#opacity').fill(String(task.opacity));
+  await save(page, 'save-overlay', `${task.out}/overlay.png`);
 }
 const classes = await page.locator('#classes').innerText();
 await browser.close();

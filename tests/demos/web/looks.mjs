@@ -18,7 +18,9 @@ for (const [shape, device] of [
     await page.locator('#offline').waitFor();
     await page.evaluate(axe);
     const { violations } = await page.evaluate(() => globalThis.axe.run());
-    const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    const tooWide = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
     if (task.out) await page.screenshot({ path: `${task.out}/${shape}-${colorScheme}.png`, fullPage: true });
     found[`${shape} ${colorScheme}`] = {
       violations: violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`),

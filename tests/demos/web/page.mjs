@@ -72,7 +72,8 @@ export async function openFile(page, path) {
   await page.locator('#message').evaluate((element) => (element.hidden = true));
   await page.locator('#file').setInputFiles(path);
   await page.waitForFunction(
-    (shown) => document.getElementById('caption').textContent.startsWith(shown) || !document.getElementById('message').hidden,
+    (shown) =>
+      document.getElementById('caption').textContent.startsWith(shown) || !document.getElementById('message').hidden,
     name,
   );
   const message = page.locator('#message');

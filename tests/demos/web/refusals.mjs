@@ -1,6 +1,22 @@
-/** What must be refused: {files: {name: path}, good, bundles: {name: path}, plainHttp}. A message each, never a crash. */
+/** What must be refused: {files: {name: path}, good, bundles: {name: path}}. A message each, never a crash. */
 
+import { readFileSync } from 'node:fs';
 import { browse, choose, openFile, report, serve, settled, task } from './page.mjs';
+
+/** Drop a file onto the page; returns what the caption says then. */
+async function drop(page, path) {
+  const [name, bytes] = [path.split('/').pop(), Array.from(readFileSync(path))];
+  await page.evaluate(
+    ([name, bytes]) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([new Uint8Array(bytes)], name));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    },
+    [name, bytes],
+  );
+  await page.waitForFunction((shown) => document.getElementById('caption').textContent.startsWith(shown), name);
+  return page.locator('#caption').innerText();
+}
 
 async function files() {
   const server = await serve();
@@ -9,9 +25,11 @@ async function files() {
   const messages = {};
   for (const [name, path] of Object.entries(task.files)) messages[name] = await openFile(page, path);
   const good = await openFile(page, task.good);
+  await page.locator('.example').first().click();
+  const dropped = await drop(page, task.good);
   await browser.close();
   server.stop();
-  return { messages, good, trouble };
+  return { messages, good, dropped, trouble };
 }
 
 async function bundles() {
@@ -22,7 +40,6 @@ async function bundles() {
     const page = await context.newPage();
     await page.goto(server.url);
     found[name] = await settled(page);
-    if (name === task.screenshotOf) await page.screenshot({ path: task.screenshot });
     if (name === 'model changed') found[`${name}, another chosen`] = await choose(page, 'artefact', 'tflite-int8');
     await page.close();
     server.stop();

@@ -5,7 +5,13 @@ import { extname } from 'node:path';
 import { browse, report, require, settled, task } from './page.mjs';
 
 const { devices } = require('playwright-core');
-const TYPES = { '.html': 'text/html', '.css': 'text/css', '.mjs': 'text/javascript', '.js': 'text/javascript', '.wasm': 'application/wasm' };
+const TYPES = {
+  '.html': 'text/html',
+  '.css': 'text/css',
+  '.mjs': 'text/javascript',
+  '.js': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
 const home = 'https://appassets.androidplatform.net/assets/web/';
 const { browser, context, page, trouble } = await browse(home, { go: false, ...devices['Pixel 7'] });
 const absent = [];
