@@ -79,6 +79,7 @@ public class BundleTest {
         assertFalse("int8 of another network", passes(bundle, "int8", golden(bundle, 0, 0.5), true));
         assertFalse("NaN", passes(bundle, "fp32", golden(bundle, Float.NaN, 0), true));
         assertFalse("NaN on a GPU", passes(bundle, "fp16", golden(bundle, Float.NaN, 0), false));
+        assertFalse("a single NaN", passes(bundle, "fp16", golden(bundle, Float.NaN, 1e-9), false));
     }
 
     @Test
