@@ -12,6 +12,7 @@ no apt or the archive has no such package.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import re
@@ -61,6 +62,15 @@ def fetch(suite: str, packages: list[str], arch: str, dependencies: bool) -> Pat
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise LookupError("needs apt-get and dpkg-deb")
     final.parent.mkdir(parents=True, exist_ok=True)
+    with final.with_name(f".{final.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test workers may ask at once
+        if not final.is_dir():
+            unpack(final, suite, packages, arch, dependencies)
+    return final
+
+
+def unpack(final: Path, suite: str, packages: list[str], arch: str, dependencies: bool) -> None:
+    """Download into a folder of its own, which takes its name when it is whole."""
     work = Path(tempfile.mkdtemp(dir=final.parent, prefix=".new-"))
     try:
         work.chmod(0o755)  # apt's own user reads there
@@ -75,7 +85,6 @@ def fetch(suite: str, packages: list[str], arch: str, dependencies: bool) -> Pat
         (work / "root").replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return final
 
 
 def isolated(work: Path, suite: str, arch: str) -> list[str]:

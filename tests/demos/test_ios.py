@@ -127,7 +127,7 @@ def test_the_app_type_checks_against_what_we_know_of_apples_frameworks(swift: Sw
     shutil.copytree(Path(__file__).parent / "ios_stubs", tmp_path / "stubs")
     kit = [str(one.relative_to(DEMO)) for one in SOURCES if "Sources" in one.parts]
     modules = {name: [f"/scratch/stubs/{name}.swift"] for name in STUBS} | {"SegmentationKit": kit}
-    common = ("swiftc", "-parse-as-library", "-swift-version", "5", "-I", "/scratch")
+    common = ("swiftc", "-wmo", "-parse-as-library", "-swift-version", "5", "-I", "/scratch")
     for name, sources in modules.items():
         place = f"/scratch/{name}.swiftmodule"
         done = swift(*common, "-emit-module", "-module-name", name, "-o", place, *sources, scratch=tmp_path)
