@@ -19,6 +19,7 @@ export const report = (result) => console.log(JSON.stringify(result));
 export async function serve({ bundle, plain = false, host = '127.0.0.1' } = {}) {
   const words = ['--port', '0', '--host', host, ...(bundle ? ['--bundle', bundle] : []), ...(plain ? ['--plain'] : [])];
   const server = spawn(process.execPath, [fileURLToPath(new URL('serve.mjs', DEMO)), ...words]);
+  process.on('exit', () => server.kill()); // also where a script fails
   const url = await new Promise((resolve, reject) => {
     server.stdout.on('data', (text) => resolve(/http:\S+/.exec(text)?.[0]));
     server.on('exit', (code) => reject(new Error(`serve.mjs: exit code ${code}`)));
