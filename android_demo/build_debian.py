@@ -12,6 +12,7 @@ package, SDK levels and versions, so that there is one place for them. The key t
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -182,8 +183,10 @@ def key() -> Path:
     path = HERE / "build/debug.keystore"
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
+        new = path.with_name(f".new-{os.getpid()}.keystore")
         words = "-alias debug -storepass android -keypass android -keyalg RSA -keysize 2048 -validity 10000"
-        run(["keytool", "-genkeypair", "-keystore", path, *words.split(), "-dname", "CN=acwskd-edge debug"])
+        run(["keytool", "-genkeypair", "-keystore", new, *words.split(), "-dname", "CN=acwskd-edge debug"])
+        new.replace(path)
     return path
 
 

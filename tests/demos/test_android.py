@@ -55,7 +55,7 @@ def sdk() -> None:
 def compiled(sdk: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Core and app, compiled and dexed: core/, classes/, classes.dex."""
     out = tmp_path_factory.mktemp("android")
-    done = run([sys.executable, str(BUILD), "check", "--out", str(out)])
+    done = run([sys.executable, str(BUILD), "check", "--out", str(out)], timeout=300)
     assert done.returncode == 0, done.stderr
     return out / "check"
 
@@ -177,7 +177,7 @@ def test_every_text_is_a_resource_that_is_used() -> None:
 def apk(sdk: None, node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The WebView APK, built and signed."""
     out = tmp_path_factory.mktemp("webview")
-    done = run([sys.executable, str(BUILD), "--out", str(out)])
+    done = run([sys.executable, str(BUILD), "--out", str(out)], timeout=300)
     assert done.returncode == 0, done.stderr
     assert "not run on a phone" in done.stdout
     assert f"next: adb install -r {out / WEB_APK}" in done.stdout

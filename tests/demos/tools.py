@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,7 +39,8 @@ def program(*names: str, package: str) -> str:
 def debian(suite: str, *packages: str, arch: str = "amd64", dependencies: bool = False) -> Path:
     """Packages of any Debian suite, unpacked; see .ci/debian.py."""
     words = ["--arch", arch, *(["--with-dependencies"] if dependencies else [])]
-    done = run([sys.executable, str(ROOT / ".ci/debian.py"), suite, *packages, *words], timeout=300)
+    with alone("debian"):
+        done = run([sys.executable, str(ROOT / ".ci/debian.py"), suite, *packages, *words], timeout=300)
     if done.returncode:
         missing(f"{', '.join(packages)} of {suite}: {done.stderr.strip()}")
     return Path(done.stdout.strip())
@@ -47,25 +49,33 @@ def debian(suite: str, *packages: str, arch: str = "amd64", dependencies: bool =
 def cached(name: str, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made once and whole: `make` fills a new one, which then takes its name."""
     final = CACHE / name
-    if not final.is_dir():
-        work = final.with_name(f".{final.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        try:
-            make(work)
-            work.replace(final)
-        finally:
+    with alone(name.replace("/", "-")):
+        if not final.is_dir():
+            work = final.with_name(f".{final.name}.{os.getpid()}")
             shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            try:
+                make(work)
+                work.replace(final)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     return final
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Held by one test worker at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def web_files() -> Path:
     """web_demo with its npm packages in place; of several test workers one fetches them and the others wait."""
     program("node", package="nodejs")
     program("npm", package="npm")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "npm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone("npm"):
         done = run(["make", "-C", str(ROOT), "web_demo/vendor/files.json"], timeout=300)
     if done.returncode:
         missing(f"web_demo's packages cannot be installed: {done.stderr.strip()[-300:]}")
