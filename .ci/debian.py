@@ -72,7 +72,8 @@ def fetch(suite: str, packages: list[str], arch: str, dependencies: bool) -> Pat
         (work / "root").mkdir()
         for deb in debs:
             run(["dpkg-deb", "-x", str(deb), str(work / "root")])
-        (work / "root").replace(final)
+        if not final.is_dir():  # another process may have been faster
+            (work / "root").replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return final

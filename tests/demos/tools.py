@@ -52,7 +52,8 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
         work.mkdir(parents=True)
         try:
             make(work)
-            work.replace(final)
+            if not final.is_dir():  # another test process may have been faster
+                work.replace(final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return final
