@@ -82,7 +82,8 @@ def unpack(final: Path, suite: str, packages: list[str], arch: str, dependencies
         (work / "root").mkdir()
         for deb in debs:
             run(["dpkg-deb", "-x", str(deb), str(work / "root")])
-        (work / "root").replace(final)
+        if not final.is_dir():  # another process may have been faster
+            (work / "root").replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
