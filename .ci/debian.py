@@ -63,7 +63,7 @@ def fetch(suite: str, packages: list[str], arch: str, dependencies: bool) -> Pat
         raise LookupError("needs apt-get and dpkg-deb")
     final.parent.mkdir(parents=True, exist_ok=True)
     with final.with_name(f".{final.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test workers may ask at once
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two may ask at once
         if not final.is_dir():
             unpack(final, suite, packages, arch, dependencies)
     return final
@@ -82,8 +82,7 @@ def unpack(final: Path, suite: str, packages: list[str], arch: str, dependencies
         (work / "root").mkdir()
         for deb in debs:
             run(["dpkg-deb", "-x", str(deb), str(work / "root")])
-        if not final.is_dir():  # another process may have been faster
-            (work / "root").replace(final)
+        (work / "root").replace(final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -39,8 +39,7 @@ def program(*names: str, package: str) -> str:
 def debian(suite: str, *packages: str, arch: str = "amd64", dependencies: bool = False) -> Path:
     """Packages of any Debian suite, unpacked; see .ci/debian.py."""
     words = ["--arch", arch, *(["--with-dependencies"] if dependencies else [])]
-    with alone("debian"):
-        done = run([sys.executable, str(ROOT / ".ci/debian.py"), suite, *packages, *words], timeout=300)
+    done = run([sys.executable, str(ROOT / ".ci/debian.py"), suite, *packages, *words], timeout=600)
     if done.returncode:
         missing(f"{', '.join(packages)} of {suite}: {done.stderr.strip()}")
     return Path(done.stdout.strip())
