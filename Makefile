@@ -31,7 +31,7 @@ demo: setup
 	$(PY) -m convert $(DEMO) --target all --precision fp32,fp16,int8 || test $$? -eq 3
 	$(PY) -m convert $(DEMO_UNET) --target onnx,tflite --precision fp32,int8 || test $$? -eq 3
 	$(PY) -m acwskd_edge.cli verify $(DEMO)/bundle
-	$(PY) -m benchmarks $(DEMO) --baseline $(DEMO_UNET)
+	$(PY) -m benchmarks $(DEMO) --baseline $(DEMO_UNET) --without torch-compile
 
 test: setup
 	$(PY) -m pytest -n 2 --dist worksteal

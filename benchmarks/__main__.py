@@ -44,6 +44,13 @@ def command_line() -> Parser:
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="per row and way of timing it, after which rounds end (20)"
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="RUNTIME",
+        help="leave out its rows, e.g. torch-compile (minutes)",
+    )
     parser.add_argument("--split", default="val", help="Dice on val (as the gate measured it, default), test or train")
     parser.add_argument("--data", help="kind:path, if the runs' data has moved")
     parser.add_argument(
@@ -84,6 +91,7 @@ def main() -> int:
         split=args.split,
         data=args.data,
         again=args.again,
+        without=tuple(args.without),
         browser=tuple(args.browser),
         compare=args.compare,
         limits=Limits(args.slower / 100, args.dice_drop, args.larger / 100),

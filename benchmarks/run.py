@@ -23,6 +23,7 @@ from acwskd_edge.errors import AcwskdError, MissingDependency, UsageError
 from acwskd_edge.evaluate import Segment, segment_with
 from acwskd_edge.files import only_writer, write_atomic, write_json
 from acwskd_edge.machine import machine
+from acwskd_edge.runtimes import RUNTIMES
 from benchmarks.browser import browser_rows
 from benchmarks.compare import Limits, regressions
 from benchmarks.engines import engines_of, lines, second_route
@@ -56,6 +57,7 @@ class Settings:
     split: Split = GATE_SPLIT
     data: str | None = None
     again: bool = False
+    without: tuple[str, ...] = ()  # runtimes whose rows are left out
     browser: tuple[Path, ...] = ()  # measurements that the web demo exported
     compare: Path | None = None  # an earlier report.json
     limits: Limits = field(default_factory=Limits)  # beyond which a difference to it is a regression
@@ -81,6 +83,9 @@ def benchmark(settings: Settings) -> Path:
         RowsFailed: some rows failed; all others were measured and kept.
         Regressed: with `compare`, a row is slower, worse or larger than it was.
     """
+    for name in settings.without:
+        if name not in RUNTIMES:
+            raise UsageError(f"--without {name}", allowed=", ".join(RUNTIMES))
     subjects = open_all(list(settings.students), settings.baseline)
     external = browser_rows(list(settings.browser), subjects)
     old = read_report(settings.compare) if settings.compare else None
@@ -167,6 +172,7 @@ def key_of(subjects: list[Subject], external: list[Row], settings: Settings) -> 
         [[one.name, one.role, one.hashes(), one.contract.to_json()] for one in subjects],
         [[row.id, row.latency] for row in external],
         [settings.threads, settings.runs, settings.seconds, settings.precision, settings.split, settings.data],
+        sorted(settings.without),
         tools(),
         machine(),
     )
@@ -189,7 +195,7 @@ def measure(
     """Cost, memory, Dice and latency of every row; returns report.json and the page."""
     data, notices = open_pictured(subjects[0], settings.data)
     cases = cases_of(subjects, settings, data)
-    rows = [row for subject in subjects for row in rows_of(subject)]
+    rows = [row for subject in subjects for row in rows_of(subject) if row.runtime not in settings.without]
     image = raw_image(subjects)
     setting = digest(tools(), machine())
     limits = {

@@ -32,11 +32,10 @@ def load(path: Path, threads: int) -> TorchRuntime:
     network, contract = load_network(path)
     torch.set_num_threads(threads)
     shape = (1, contract.channels, contract.height, contract.width)
-    compiled = torch.compile(network, options={"freezing": True})
-    runtime = TorchRuntime(compiled, shape, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # inductor's own, of its private interfaces
+            runtime = TorchRuntime(torch.compile(network, options={"freezing": True}), shape, path)
             runtime(np.zeros(shape, np.float32))
     except Exception as error:  # whatever inductor or the compiler raise
         raise UsageError(f"torch.compile of {path} failed ({str(error)[:300]})", hint="use runtime torch") from error

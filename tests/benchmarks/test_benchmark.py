@@ -189,6 +189,8 @@ def test_a_changed_bundle_is_not_measured(tmp_path: Path, acdc_folder: Path, mea
         ([".", "--baseline", ".", "--runs", "3"], "--runs 3"),
         ([".", "--baseline", ".", "--threads", "0"], "--threads 0"),
         ([".", "--baseline", ".", "--split", "all"], "--split all"),
+        ([".", "--baseline", ".", "--seconds", "-1"], "--seconds -1"),
+        ([".", "--baseline", ".", "--without", "ncnn"], "--without ncnn; allowed: torch, torch-compile"),
     ],
 )
 def test_mistakes_are_one_clear_line(

@@ -16,12 +16,11 @@ from test_benchmark import check_schema
 
 from acwskd_edge.bench import fresh
 from benchmarks import run as benchmark_run
-from benchmarks.rows import FURTHER
 from benchmarks.run import Settings, benchmark, read_report
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-SETTINGS: dict[str, Any] = {"runs": 10, "seconds": 1.0}
+SETTINGS: dict[str, Any] = {"runs": 10, "seconds": 1.0, "without": ("torch-compile",)}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,6 @@ def report(converted: Path) -> dict[str, Any]:
     """Against itself; without torch.compile, which takes minutes: its own test has it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fresh, "RUNS", 1)
-        patch.delitem(FURTHER, "torch")
         page = benchmark(Settings((converted,), converted, **SETTINGS))
     return read_report(page.parent / "report.json")
 
@@ -106,7 +104,6 @@ def test_what_runs_an_artefact_is_told(report: dict[str, Any]) -> None:
 def test_what_was_executed_is_not_executed_again(
     converted: Path, report: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(FURTHER, "torch")
     monkeypatch.setattr(fresh, "one_process", lambda *_: pytest.fail("started again"))
     monkeypatch.setattr("benchmarks.execution.Bench.execute", lambda *_: pytest.fail("executed again"))
     monkeypatch.setattr(benchmark_run, "pictures", lambda *_: [])
