@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from acwskd_edge.bundle import Artefact, Bundle, open_bundle, seal
 from acwskd_edge.errors import UsageError
 from acwskd_edge.files import new_folder, write_json
+
+if TYPE_CHECKING:
+    from acwskd_edge.bundle import Artefact, Bundle
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = 2  # slices an app proves itself on at its first launch; their logits are the larger part of a small bundle
@@ -57,6 +60,8 @@ def find_app(name: str) -> App:
 
 def install(run: Path, names: list[str]) -> None:
     """Put what passed into the apps named; see `install_one`."""
+    from acwskd_edge.bundle import open_bundle
+
     for name in names:
         print("\n".join(install_one(open_bundle(run), name)))
 
@@ -71,6 +76,8 @@ def install_one(bundle: Bundle, name: str) -> list[str]:
     Raises:
         UsageError: an unknown app, no artefact that it can run, or more than a phone should carry.
     """
+    from acwskd_edge.bundle import open_bundle, seal
+
     app = find_app(name)
     chosen = [one for one in bundle.artefacts if one.target == app.target and one.io == "tensor"]
     if not chosen:
