@@ -168,21 +168,23 @@ def coverage_table(report: Report) -> str:
     for row in report["rows"]:
         if facts := row["coverage"]:
             whole = {True: "whole graph", False: "in parts", None: "decided on the device"}[facts["whole_graph"]]
-            share = "-" if facts["covered"] is None else f"{facts['covered']} of {facts['total']}"
-            parts = "-" if facts["partitions"] is None else str(facts["partitions"])
+            share = "" if facts["covered"] is None else f"{facts['covered']} of {facts['total']} operations"
+            parts = "" if facts["partitions"] is None else f", {facts['partitions']} partition(s)"
             outside = ", ".join(f"{n} {name}" for name, n in facts["outside"].items()) or "none"
             kernels = ", ".join(f"{n} {name}" for name, n in facts["kernels"].items())
+            kind = "baseline" if row["role"] == "baseline" else ""
             lines.append(
-                f"{line(row)}<td>{escape(facts['engine'])}</td><td>{whole}</td>{number(share)}{number(parts)}"
-                f'<td class="long">{escape(outside)}</td><td class="long">{escape(kernels)}</td></tr>'
+                f'<tr class="{kind}"><th scope="row">{escape(row["id"])}</th><td>{escape(facts["engine"])}</td>'
+                f'<td>{whole}<span class="sub">{share}{parts}</span></td><td>{escape(outside)}</td>'
+                f'<td class="long">{escape(kernels)}</td></tr>'
             )
     if not lines:
         return "<p>No runtime here says what it does.</p>"
-    head = ["Row", "Runtime", "Engine", "Takes", "Operations", "Partitions", "Outside it", "Kernels"]
+    head = ["Row", "Engine", "Takes", "Outside it", "Kernels"]
     note = (
         "LiteRT: partitions of the XNNPACK delegate. ONNX Runtime, OpenVINO: nodes after the runtime's own rewriting."
     )
-    return scroll(table(note, head, lines, (4, 5)), "What really runs it")
+    return scroll(table(note, head, lines, ()), "What really runs it")
 
 
 def overlays(report: Report, strips: list[Strip], notices: list[str]) -> str:
