@@ -13,7 +13,7 @@ EXAMPLES = """
 python -m benchmarks runs/student --baseline runs/unet
 python -m benchmarks runs/student runs/plain --baseline runs/unet --split test --out runs/comparison
 python -m benchmarks student-bundle --baseline runs/unet --data flare22:data/FLARE22
-python -m benchmarks runs/student --baseline runs/unet --browser phone.json --browser laptop.json
+python -m benchmarks runs/student --baseline runs/unet --measured browser.json --measured runs/student/devices/pi.json
 python -m benchmarks runs/student --baseline runs/unet --compare old/report.json
 """
 SPLITS = ("train", "val", "test")
@@ -54,7 +54,12 @@ def command_line() -> Parser:
     parser.add_argument("--split", default="val", help="Dice on val (as the gate measured it, default), test or train")
     parser.add_argument("--data", help="kind:path, if the runs' data has moved")
     parser.add_argument(
-        "--browser", type=Path, action="append", default=[], metavar="FILE.json", help="exported by the web demo"
+        "--measured",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.json",
+        help="on another machine, by the web demo or benchmarks.device",
     )
     parser.add_argument("--compare", type=Path, metavar="REPORT.json", help="an earlier report; exit code 4 if worse")
     parser.add_argument("--slower", type=float, default=10.0, metavar="PERCENT", help="still passes --compare (10)")
@@ -92,7 +97,7 @@ def main() -> int:
         data=args.data,
         again=args.again,
         without=tuple(args.without),
-        browser=tuple(args.browser),
+        measured=tuple(args.measured),
         compare=args.compare,
         limits=Limits(args.slower / 100, args.dice_drop, args.larger / 100),
     )

@@ -16,7 +16,6 @@ Browsers round their clocks, some to a whole millisecond: a time may be 0, a med
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from statistics import median
@@ -24,7 +23,7 @@ from typing import Any
 
 from acwskd_edge.bench.latency import MIN_RUNS
 from acwskd_edge.errors import UsageError
-from benchmarks.elsewhere import row_elsewhere, set_ratios, summary
+from benchmarks.elsewhere import row_elsewhere, summary
 from benchmarks.rows import Row
 from benchmarks.subjects import Subject
 
@@ -40,20 +39,15 @@ KINDS: dict[str, type | tuple[type, ...]] = {
 DEVICE = "browser"
 
 
-def browser_rows(files: list[Path], subjects: list[Subject]) -> list[Row]:
-    """One row per file.
+def browser_row(path: Path, facts: dict[str, Any], subjects: list[Subject]) -> Row:
+    """One file as a row.
 
+    Args:
+        facts: what the file holds.
     Raises:
-        UsageError: a file that is absent, malformed or of none of the subjects' bundles.
+        UsageError: it is malformed, or of none of the subjects' bundles.
     """
-    rows = [browser_row(path, subjects) for path in files]
-    set_ratios(rows)
-    return rows
-
-
-def browser_row(path: Path, subjects: list[Subject]) -> Row:
-    """One file as a row; raises as `browser_rows`."""
-    facts = read_export(path)
+    check(path, facts)
     subject = owner(path, facts, subjects)
     known = [entry["id"] for entry in subject.entries]
     if facts["artefact"] not in known:
@@ -68,17 +62,13 @@ def browser_row(path: Path, subjects: list[Subject]) -> Row:
     return row
 
 
-def read_export(path: Path) -> dict[str, Any]:
-    """A file, checked.
+def check(path: Path, facts: dict[str, Any]) -> None:
+    """Refuse what the web demo did not write.
 
     Raises:
-        UsageError: absent or malformed; names the field.
+        UsageError: another schema, a field that is missing or of the wrong kind; names it.
     """
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error})", allowed="a file the web demo exported") from error
-    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
+    if facts.get("schema") != SCHEMA:
         raise UsageError(f"{path} is not a browser measurement of schema {SCHEMA}", hint="export it again")
     for name, kind in KINDS.items():
         if not isinstance(facts.get(name), kind):
@@ -86,7 +76,6 @@ def read_export(path: Path) -> dict[str, Any]:
     check_times(path, facts["milliseconds"])
     if not isinstance(facts.get("stages", {}), dict):
         raise UsageError(f"{path}: stages is {facts['stages']!r}", allowed="end_to_end: a list of milliseconds")
-    return facts
 
 
 def check_times(path: Path, times: Any) -> None:

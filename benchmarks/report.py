@@ -176,7 +176,7 @@ def refusals(report: Report) -> str:
             [(row["id"], row["failed"]) for row in report["rows"] if row["failed"]],
         ),
     ]
-    elsewhere = [f"{row['id']}: {'; '.join(row['reasons'])}" for row in report["rows"] if row["device"] == "browser"]
+    elsewhere = [f"{row['id']}: {'; '.join(row['reasons'])}" for row in report["rows"] if row["device"] != "local"]
     notes = bullets(elsewhere) if elsewhere else ""
     return "".join(parts) + notes if any(parts) else f'<p class="meta">The gate refused no artefact.</p>{notes}'
 

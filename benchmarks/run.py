@@ -24,11 +24,11 @@ from acwskd_edge.evaluate import Segment, segment_with
 from acwskd_edge.files import only_writer, write_atomic, write_json
 from acwskd_edge.machine import machine
 from acwskd_edge.runtimes import RUNTIMES
-from benchmarks.browser import browser_rows
 from benchmarks.compare import Limits, regressions
 from benchmarks.engines import engines_of, lines, second_route
 from benchmarks.execution import Cases, execute_rows, per_case_of
 from benchmarks.facts import facts_of, own_command, tools
+from benchmarks.measured import measured_rows
 from benchmarks.pictures import Strip, choose_cases, plots, strips
 from benchmarks.report import page
 from benchmarks.rows import Row, rows_of, to_dict
@@ -58,7 +58,7 @@ class Settings:
     data: str | None = None
     again: bool = False
     without: tuple[str, ...] = ()  # runtimes whose rows are left out
-    browser: tuple[Path, ...] = ()  # measurements that the web demo exported
+    measured: tuple[Path, ...] = ()  # on other machines, by the web demo or benchmarks.device
     compare: Path | None = None  # an earlier report.json
     limits: Limits = field(default_factory=Limits)  # beyond which a difference to it is a regression
 
@@ -87,7 +87,7 @@ def benchmark(settings: Settings) -> Path:
         if name not in RUNTIMES:
             raise UsageError(f"--without {name}", allowed=", ".join(RUNTIMES))
     subjects = open_all(list(settings.students), settings.baseline)
-    external = browser_rows(list(settings.browser), subjects)
+    external = measured_rows(list(settings.measured), subjects)
     old = read_report(settings.compare) if settings.compare else None
     out = settings.out or default_folder(subjects[0])
     check_folder(out)

@@ -94,8 +94,8 @@ def load(path: Path | None) -> Document | None:
 def timed(document: Document) -> Iterator[tuple[str, str, list[float], dict[str, Any]]]:
     """Rows that have a latency: artefact, runtime, milliseconds of the network alone, and what else is known.
 
-    The last holds fresh and reasons (device, threads, state of the golden vectors), for a table that sets
-    devices side by side.
+    The last holds fresh, reasons (device, threads, state of the golden vectors) and the milliseconds of end_to_end,
+    for a table that sets devices side by side.
     """
     device, threads = document["device"], document["settings"]["threads"]
     place = ", ".join(str(one) for one in (device["model"] or device["processor"], device["system"]) if one)
@@ -103,7 +103,16 @@ def timed(document: Document) -> Iterator[tuple[str, str, list[float], dict[str,
         if row[MODEL]["samples_ms"]:
             checked = f"golden vectors {row['state']}" if row["state"] else "golden vectors not checked"
             reasons = [f"measured on {place}: {threads} thread(s), {checked}"]
-            yield row["id"], row["runtime"], row[MODEL]["samples_ms"], {"fresh": row["fresh"], "reasons": reasons}
+            yield (
+                row["id"],
+                row["runtime"],
+                row[MODEL]["samples_ms"],
+                {
+                    "fresh": row["fresh"],
+                    "reasons": reasons,
+                    END_TO_END: row[END_TO_END]["samples_ms"],
+                },
+            )
 
 
 def failed(document: Document) -> bool:

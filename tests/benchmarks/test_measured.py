@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from bench_toys import Measure, Toy, make_run, row
 
-from acwskd_edge.bundle import MANIFEST
+from acwskd_edge.bench import document
+from acwskd_edge.bundle import MANIFEST, open_bundle
 from acwskd_edge.errors import UsageError
 from acwskd_edge.files import sha256
-from benchmarks.browser import browser_rows
+from benchmarks.measured import measured_rows
 from benchmarks.subjects import open_all
 
 
@@ -33,12 +34,49 @@ def export(path: Path, run: Path, **changes: Any) -> Path:
     return path
 
 
+def document_of(path: Path, run: Path, milliseconds: list[float], **changes: Any) -> Path:
+    """What benchmarks.device writes."""
+    bundle = open_bundle(run)
+    device = {"kind": "ssh", "model": "Raspberry Pi 5", "processor": "Cortex-A76", "system": "Debian 13"}
+    facts = document.new(bundle, list(bundle.artefacts), {"threads": 4}, device, {})
+    facts["rows"][0] |= {
+        "state": "ok",
+        "model": {"samples_ms": milliseconds},
+        "end_to_end": {"samples_ms": milliseconds},
+    }
+    path.write_text(json.dumps({**facts, **changes}))
+    return path
+
+
+def test_a_devices_rows_stand_under_its_name(tmp_path: Path, acdc_folder: Path, measure: Measure) -> None:
+    run = make_run(tmp_path / "one", acdc_folder)
+    base = make_run(tmp_path / "unet", acdc_folder, model="s2d16")
+    files = (
+        document_of(tmp_path / "a.json", run, [5.0] * 20),
+        document_of(tmp_path / "b.json", base, [100.0] * 20),
+    )
+    report = measure([run], base, measured=files)
+    found = row(report, "one/toy-fp32@sleeper ssh: Raspberry Pi 5")
+    assert found["latency"]["median_ms"] == found["end_to_end"]["median_ms"] == 5.0
+    assert found["speedup"]["fp32"]["ratio"] == 20.0
+    assert found["dice"] is None
+    assert found["reasons"] == ["measured on Raspberry Pi 5, Debian 13: 4 thread(s), golden vectors ok"]
+    assert row(report, "one/toy-fp32")["speedup"]["fp32"]["against"] == "unet/toy-fp32"  # never across machines
+
+
+def test_a_document_of_another_bundle_is_one_line(tmp_path: Path, acdc_folder: Path, sleeper: None) -> None:
+    run = make_run(tmp_path / "one", acdc_folder)
+    other = document_of(tmp_path / "a.json", run, [5.0] * 20, bundle={"name": "x", "manifest_sha256": "0" * 64})
+    with pytest.raises(UsageError, match=r"a\.json was measured on no bundle of those given"):
+        measured_rows([other], open_all([run], run))
+
+
 def test_browser_rows_stand_beside_the_local_ones(tmp_path: Path, acdc_folder: Path, measure: Measure) -> None:
     run = make_run(tmp_path / "one", acdc_folder)
     base = make_run(tmp_path / "unet", acdc_folder, model="s2d16")
     slow = [100.0] * 20
     files = (export(tmp_path / "a.json", run), export(tmp_path / "b.json", base, milliseconds=slow))
-    report = measure([run], base, browser=files)
+    report = measure([run], base, measured=files)
     found = row(report, "one/toy-fp32@litert.js wasm browser")
     assert found["latency"]["median_ms"] == 19.5
     assert found["speedup"]["fp32"] == {
@@ -75,7 +113,7 @@ def test_a_file_that_does_not_fit_is_one_line(
     run = make_run(tmp_path / "one", acdc_folder)
     subjects = open_all([run], run)
     with pytest.raises(UsageError, match=said) as caught:
-        browser_rows([export(tmp_path / "a.json", run, **changes)], subjects)
+        measured_rows([export(tmp_path / "a.json", run, **changes)], subjects)
     assert "a.json" in str(caught.value)
 
 
@@ -83,13 +121,13 @@ def test_a_contracts_name_is_enough_where_it_is_the_only_one(tmp_path: Path, acd
     run = make_run(tmp_path / "one", acdc_folder, toys=(Toy(),))
     other = make_run(tmp_path / "two", acdc_folder, toys=(Toy(),))
     file = export(tmp_path / "a.json", run, manifest_sha256=None, contract="unet8-toy")
-    assert browser_rows([file], open_all([run], run))[0].subject.name == "one"
+    assert measured_rows([file], open_all([run], run))[0].subject.name == "one"
     with pytest.raises(UsageError, match="more than one"):
-        browser_rows([file], open_all([run], other))
+        measured_rows([file], open_all([run], other))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])
 def test_a_damaged_file_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(UsageError, match=r"a\.json"):
-        browser_rows([tmp_path / "a.json"], [])
+        measured_rows([tmp_path / "a.json"], [])
