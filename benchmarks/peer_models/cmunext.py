@@ -2,7 +2,8 @@
 
 Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on Large Kernel and Skip Fusion", ISBI
 2024, arXiv 2308.01239, section 2 (CMUNeXt block, skip-fusion block) and table 1 (variants). Encoder of large depthwise
-kernels and inverted bottlenecks; decoder of bilinear upsampling and a fusion of grouped convolution and bottleneck.
+kernels and inverted bottlenecks; decoder of bilinear upsampling and a fusion of grouped convolution and bottleneck. The
+text does not fix the fusion's width: 4 times its output, with which the published parameter count is met.
 """
 
 from __future__ import annotations
