@@ -7,10 +7,7 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from benchmarks.roofline import Subject
+from typing import Any
 
 RUNS = 40
 CONVOLUTIONS = ("Conv", "FusedConv", "QLinearConv", "ConvTranspose")
@@ -20,17 +17,16 @@ MOVING = (
 )
 
 
-def profile(subject: Subject) -> dict[str, Any]:
-    """Median microseconds of every kernel of an .onnx artefact, with its MACs, and the sums in words."""
+def profile(name: str, path: Path) -> dict[str, Any]:
+    """Median microseconds of every kernel of an .onnx artefact, with its MACs, and the sums in words under its name."""
     from benchmarks.traffic import operations
 
-    kernels = kernels_of(subject.path)
-    weighted = [one for one in operations(subject.path) if one.macs]
+    kernels = kernels_of(path)
+    weighted = [one for one in operations(path) if one.macs]
     convolutions = [one for one in kernels if one["kind"] in CONVOLUTIONS]
     if len(weighted) == len(convolutions):  # both in order of execution
         for kernel, work in zip(convolutions, weighted, strict=True):
             kernel |= {"macs": work.macs, "gmacs": round(work.macs / max(kernel["us"], 1) / 1e3, 2)}
-    name = f"{subject.name} {subject.grid} {subject.runtime} {subject.precision}"
     return {"artefact": name, "kernels": kernels, "words": words(name, kernels)}
 
 

@@ -45,6 +45,11 @@ class Subject:
     path: Path
     call: Callable[[], object]  # one forward pass
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.name} {self.grid} {self.runtime} {self.precision}"
+
 
 def from_bundle(where: Path) -> list[Subject]:
     """The tensor artefacts of a run's bundle that ONNX Runtime and LiteRT execute here.
@@ -249,7 +254,7 @@ def main() -> int:
         peaks = measure_peaks(kinds_of(KINDS), args.work, args.runs)
         print(f"timing {len(subjects)} artefacts, up to {args.runs} rounds", file=sys.stderr, flush=True)
         rows = rows_of(subjects, peaks, copies, args.runs)
-    layers = [profile(one) for one in subjects if args.layers and one.runtime == "onnxruntime"]
+    layers = [profile(one.title, one.path) for one in subjects if args.layers and one.runtime == "onnxruntime"]
     packages = (("torch", "torch"), *TARGETS["onnx"].packages, *TARGETS["tflite"].packages)
     words = sentences(rows)
     report = {

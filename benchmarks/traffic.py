@@ -37,6 +37,8 @@ def onnx_operations(path: Path) -> list[Operation]:
     import onnx
     from onnx import helper
 
+    from benchmarks.graphcost import node_macs
+
     graph = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True).graph
     shape = {one.name: tuple(one.dims) for one in graph.initializer}
     size = {one.name: helper.tensor_dtype_to_np_dtype(one.data_type).itemsize for one in graph.initializer}
@@ -67,14 +69,8 @@ def onnx_operations(path: Path) -> list[Operation]:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Constant") or fused(node):
             continue
         given, made = [read(name) for name in node.input if name], [stored(name) for name in node.output if name]
-        macs = 0
-        if node.op_type in ("Conv", "ConvTranspose"):
-            turned = node.op_type == "ConvTranspose"  # every input pixel meets the whole kernel
-            macs = prod(shape[given[0] if turned else made[0]]) * prod(shape[given[1]][1:])
-        elif node.op_type in ("MatMul", "Gemm"):
-            macs = prod(shape[made[0]]) * shape[given[0]][-1]
         moved = sum(prod(shape[name]) * size[name] for name in (*given, *made) if name in shape)
-        found.append(Operation(made[0], node.op_type, macs, moved))
+        found.append(Operation(made[0], node.op_type, node_macs(node, shape), moved))
     return found
 
 
