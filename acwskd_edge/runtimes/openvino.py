@@ -6,14 +6,18 @@ asks for float32; `openvino_default.load` does not, so that a benchmark can show
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from acwskd_edge.errors import UsageError
+
+# Reading a graph, OpenVINO would report it to Google Analytics from a forked process; without this module it cannot.
+sys.modules.setdefault("openvino_telemetry", cast(Any, None))
+import openvino as ov  # noqa: E402
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 

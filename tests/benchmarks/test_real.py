@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from test_benchmark import check_schema
 from acwskd_edge.bench import fresh
 from benchmarks import run as benchmark_run
 from benchmarks.run import Settings, benchmark, read_report
+from convert.pipeline import Settings as Conversion
+from convert.pipeline import convert
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,9 @@ SETTINGS: dict[str, Any] = {"runs": 10, "seconds": 1.0, "without": ("torch-compi
 
 @pytest.fixture(scope="module")
 def converted(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ONNX, TFLite and Core ML, in a process of its own: the converter's JAX does not like this one to fork."""
+    """ONNX, TFLite and Core ML, raw and not."""
     copy = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("real") / "run"))
-    words = ["convert", str(copy), "--target", "all", "--precision", "fp32", "--io", "both", "--max-dice-drop", "1"]
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    convert(copy, Conversion(["onnx", "tflite", "coreml"], ["fp32"], ["tensor", "raw"], max_dice_drop=1.0))
     return copy
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,8 @@ def test_float32_is_forced_and_the_default_is_told(tmp_path: Path) -> None:
     assert left.computes_in in ("f32", "bf16", "f16")  # type: ignore[attr-defined]
     batch = np.full((1, 2, 4, 4), 1 + 2**-20, np.float32)  # bfloat16 has 8 bits of it
     np.testing.assert_array_equal(forced(batch), batch / 2)
+
+
+def test_it_does_not_call_home(tmp_path: Path) -> None:
+    runtimes.load("openvino", save(tmp_path / "m.onnx"))
+    assert sys.modules["openvino_telemetry"] is None
