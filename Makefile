@@ -6,11 +6,11 @@ DEMO_UNET := runs/demo-unet
 
 .PHONY: help setup demo test sample android-demo check format clean
 help:
-	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (under 12 minutes)"
+	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (10 to 20 minutes)"
 	@echo "make test          the whole test suite"
 	@echo "make web-demo      the sample network in your browser (needs node and npm)"
 	@echo "make android-demo  the web demo as an APK, built and signed here (needs Debian packages; it names them)"
-	@echo "make sample        train the demo apps' small network and install it in all three (ten minutes)"
+	@echo "make sample        train the demo apps' small network and install it in all three (5 minutes)"
 	@echo "make check         ruff and mypy"
 	@echo "make format        ruff format"
 	@echo "make clean         delete .venv and the demo's runs"
