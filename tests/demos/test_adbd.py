@@ -54,7 +54,13 @@ class Phone:
             "PATH": f"{root / 'device'}:{os.environ['PATH']}",
         }
         self.space = self.spawn("unshare", "-n", sys.executable, "-c", f"{LOOPBACK}; import time; time.sleep(600)")
-        self.inside = ["nsenter", f"--net=/proc/{self.space.pid}/ns/net"]
+        space, own = Path(f"/proc/{self.space.pid}/ns/net"), Path("/proc/self/ns/net")
+        for _ in range(200):
+            if space.readlink() != own.readlink():
+                break
+            time.sleep(0.05)
+        assert space.readlink() != own.readlink(), "unshare made no namespace; adbd must not run in this machine's"
+        self.inside = ["nsenter", f"--net={space}"]
         self.write(root / "bin/adb", f'exec {" ".join([*self.inside, *self.adb])} "$@"')
 
     @staticmethod
