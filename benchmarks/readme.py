@@ -1,4 +1,4 @@
-"""`python -m benchmarks.readme`: is the README's table what its results file says? `--write` makes it so."""
+"""`python -m benchmarks.readme`: are the tables of README and docs what their results files say? `--write` makes them so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ EXAMPLES = """
 python -m benchmarks.readme
 python -m benchmarks.readme --write
 """
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 BLOCK = re.compile(r"(\[results file\]\((?P<file>[^)]+\.json)\)\.?\n+```\n)(?P<table>.*?)(\n```)", re.DOTALL)
 """A link to a report, and under it a block that holds its table."""
 
@@ -28,12 +29,12 @@ def rendered(text: str, root: Path) -> str:
         UsageError: no table, or a results file that is absent.
     """
     if not BLOCK.search(text):
-        raise UsageError("no [results file](...json) with a table under it", hint="restore README.md")
+        raise UsageError("no [results file](...json) with a table under it", hint="restore the page")
 
     def table(found: re.Match[str]) -> str:
         path = root / found["file"]
         if not path.is_file():
-            raise UsageError(f"no results file {path}", hint="commit it, or name another one in README.md")
+            raise UsageError(f"no results file {path}", hint="commit it, or name another one in the page")
         return found[1] + text_table(json.loads(path.read_text(encoding="utf-8"))).rstrip() + found[4]
 
     return BLOCK.sub(table, text)
@@ -42,17 +43,19 @@ def rendered(text: str, root: Path) -> str:
 def main() -> int:
     """Compare or write."""
     parser = Parser("python -m benchmarks.readme", __doc__ or "", EXAMPLES)
-    parser.add_argument("--write", action="store_true", help="replace the table")
+    parser.add_argument("--write", action="store_true", help="replace the tables")
     args = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    wanted = rendered(text, README.parent)
-    if wanted == text:
-        print("README.md is up to date")
-    elif args.write:
-        write_atomic(README, wanted)
-        print("README.md: table written")
-    else:
-        raise RefusedError("README.md: its table is stale", hint="python -m benchmarks.readme --write")
+    stale = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        wanted = rendered(text, page.parent)
+        if wanted != text:
+            stale.append(page.name)
+            if args.write:
+                write_atomic(page, wanted)
+    if stale and not args.write:
+        raise RefusedError(f"stale tables: {', '.join(stale)}", hint="python -m benchmarks.readme --write")
+    print(f"tables written: {', '.join(stale)}" if stale else "all tables are up to date")
     return 0
 
 

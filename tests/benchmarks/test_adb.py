@@ -10,6 +10,7 @@ from typing import Any
 
 import fake_adb
 import pytest
+from documents import check_document
 
 from acwskd_edge.bench.measure import Settings
 from acwskd_edge.bench.table import table
@@ -55,6 +56,8 @@ def elf(machine: int) -> bytes:
 def measured(bundle: Bundle, tool: Path, found: Document | None = None, flags: list[str] | None = None) -> Document:
     seen: list[Document] = []
     measure_with_tool(Adb(""), tool, flags or [], bundle, SETTINGS, seen.append, found)
+    check_document(seen[0])
+    check_document(seen[-1])
     return seen[-1]
 
 

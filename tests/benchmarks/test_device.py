@@ -18,6 +18,7 @@ from typing import Any
 import ai_edge_litert
 import numpy as np
 import pytest
+from documents import check_document
 from numpy.typing import NDArray
 from sshd import Sshd, running
 
@@ -50,7 +51,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_measured(document: Document) -> bool:
-    """All rows right and timed."""
+    """All rows right and timed, as the schema says."""
+    check_document(document)
     rows = document["rows"]
     return (
         document["complete"]
@@ -90,6 +92,7 @@ class TestHere:
 
         monkeypatch.setattr(LiteRtRuntime, "__call__", fails_late)
         document = measure(bundle, FEW, lambda _: None, tell=lambda _: None)
+        check_document(document)
         assert document["complete"]
         assert failed(document)
         assert [row["state"] for row in document["rows"]] == ["ok", "FAILED"]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from demos.emulator import emulated
 from demos.tools import debian, missing, program
+from documents import check_document
 
 from acwskd_edge.bench.measure import Settings
 from acwskd_edge.bundle import open_bundle
@@ -167,6 +168,7 @@ def test_golden_vectors_are_right_on_the_other_side_and_a_pulled_phone_continues
     capsys.readouterr()
     measure_over_adb(Adb(SERIAL), payload, runtime, tmp_path, seen.append, False)
     last = seen[-1]
+    check_document(last)
     assert last["complete"]
     assert last["preprocessing"]["state"] == "ok"
     assert [row["state"] for row in last["rows"]] == ["ok"] * 3

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from demos.emulator import CPUS, Arm64, emulated
 from demos.tools import ROOT, run
+from documents import check_document
 from numpy.typing import NDArray
 
 Answers = dict[str, NDArray[np.generic]]
@@ -85,6 +86,7 @@ def test_a_benchmark_in_an_emulator_has_no_latency(web_bundle: Path, tmp_path: P
     printed = arm.python("-m", "acwskd_edge.cli", "bench", str(web_bundle), "--json", str(tmp_path / "arm.json")).stdout
     assert "emulated by qemu-aarch64: proves answers, says nothing about speed" in printed
     document = json.loads((tmp_path / "arm.json").read_text())
+    check_document(document)
     assert document["complete"]
     assert (document["device"]["architecture"], document["device"]["emulated"]) == ("aarch64", "qemu-aarch64")
     for row in document["rows"]:
