@@ -1,4 +1,4 @@
-"""`python -m benchmarks.readme`: are the tables of README and docs what their results files say? `--write` makes them so."""
+"""`python -m benchmarks.readme`: do the tables of README and docs say what their results files do? `--write` helps."""
 
 from __future__ import annotations
 

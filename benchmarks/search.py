@@ -1,6 +1,6 @@
 """`python -m benchmarks.search`: the most accurate student that keeps a latency, measured, on the device.
 
-1. Every candidate is converted with random weights and timed in the runtimes named, all in alternation, one thread; its
+1. Every candidate is converted with random weights and timed in the runtimes named, on the device, one thread; its
    latency is that of its fastest artefact. Those above --max-ms are out.
 2. The others are trained with one recipe for a short while, the better part for longer, and so on (successive halving;
    every rung from the start, so that its schedule is whole), and judged by validation Dice.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -22,20 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import RefusedError, UsageError, exit_with
+from benchmarks.device import options
 
 if TYPE_CHECKING:
     from benchmarks.candidates import Candidate
     from benchmarks.emitted import Kind
     from benchmarks.grid import Run
+    from benchmarks.latencies import Question
 
 EXAMPLES = """
 python -m benchmarks.search --data acdc:data/acdc --size 128 --max-ms 2
 python -m benchmarks.search --data acdc:data/acdc --max-ms 5 --runtimes onnxruntime:fp32 --stems 1,2 --widths 8,16,24
 python -m benchmarks.search --data phantom --size 96 --max-ms 1 --steps 300 --rungs 2 --jobs 2 --set threads=1
 python -m benchmarks.search --max-ms 5 --latency-only
+python -m benchmarks.search --data acdc:data/acdc --max-ms 8 --device ssh:pi@raspberrypi --python '~/venv/bin/python'
 """
-DEVICES = ("local",)
-
 Row = dict[str, Any]
 
 
@@ -43,12 +43,8 @@ Row = dict[str, Any]
 class Settings:
     """What the command line chose."""
 
-    size: int  # side of the input, pixels
-    channels: int  # of the data's images
-    classes: int  # of the data, with background
+    question: Question  # what is measured of every candidate
     max_ms: float
-    kinds: list[Kind]
-    runs: int  # timed runs of every artefact
     recipe: str
     fields: dict[str, Any]  # recipe fields of every training
     steps: int  # of the last rung
@@ -74,49 +70,6 @@ def space(stems: list[int], widths: list[int], levels: list[int], merges: list[i
     if skipped := len(every) - len(fitting):
         print(f"{skipped} candidate(s) left out: {size} is not divisible by their stride", file=sys.stderr)
     return fitting
-
-
-def measured(candidates: list[Candidate], settings: Settings) -> list[Row]:
-    """Cost and latency of every candidate, the fastest first; kept in OUT/latency.json."""
-    from tqdm import tqdm
-
-    from acwskd_edge.bench.latency import interleave
-    from acwskd_edge.files import write_json
-    from acwskd_edge.machine import machine
-    from benchmarks.emitted import blank_contract, emit, forward
-
-    file = settings.out / "latency.json"
-    key = [
-        [one.name for one in candidates],
-        [":".join(kind) for kind in settings.kinds],
-        [settings.size, settings.channels, settings.classes, settings.runs],
-        machine(),
-    ]
-    if file.is_file() and (found := json.loads(file.read_text(encoding="utf-8")))["key"] == key:
-        return list(found["rows"])
-    contract = blank_contract(settings.channels, settings.classes, settings.size)
-    rows: dict[str, Row] = {}
-    calls = {}
-    for one in tqdm(candidates, "converting candidates", disable=None):
-        folder = settings.out / "artefacts" / f"{one.name}-{settings.channels}x{settings.size}-{settings.classes}"
-        facts, artefacts = emit(one.fields["model"], contract, settings.kinds, folder)
-        rows[one.name] = {"name": one.name, **facts, "latency": {}, "refused": {}}
-        for kind, artefact in artefacts.items():
-            if isinstance(artefact, str):
-                rows[one.name]["refused"][":".join(kind)] = artefact
-            else:
-                calls[f"{one.name} {':'.join(kind)}"] = forward(artefact, kind, contract)
-    print(f"timing {len(calls)} artefacts, up to {settings.runs} rounds", file=sys.stderr, flush=True)
-    for call, timings in interleave(calls, settings.runs).items():
-        name, _, kind_name = call.partition(" ")
-        rows[name]["latency"][kind_name] = timings.to_dict()
-    for row in rows.values():
-        medians = {kind: one["median_ms"] for kind, one in row["latency"].items()}
-        row["fastest"] = min(medians, key=lambda kind: medians[kind]) if medians else None
-        row["ms"] = medians[row["fastest"]] if medians else None
-    ranked = sorted(rows.values(), key=lambda row: math.inf if row["ms"] is None else row["ms"])
-    write_json(file, {"key": key, "rows": ranked})
-    return ranked
 
 
 def halved(rows: list[Row], settings: Settings) -> list[list[Row]]:
@@ -154,7 +107,7 @@ def run_of(row: Row, steps: int, rung: int, settings: Settings) -> Run:
 
     candidate = from_name(row["name"])
     assert candidate is not None
-    overrides = {**settings.fields, **candidate.fields, "size": settings.size, "steps": steps}
+    overrides = {**settings.fields, **candidate.fields, "size": settings.question.size, "steps": steps}
     seed = int(settings.fields.get("seed", 0))
     folder = settings.out / f"rung{rung + 1}" / row["name"]
     return Run(row["name"], seed, folder, settings.recipe, overrides, None, float(row["macs"] * steps))
@@ -180,7 +133,9 @@ def recipe_of(winner: Row, settings: Settings) -> str:
     assert candidate is not None
     known = registered(candidate)
     fields = {"model": known} if known else candidate.fields
-    recipe = load_recipe(settings.recipe, {**settings.fields, **fields, "size": settings.size, "steps": settings.steps})
+    recipe = load_recipe(
+        settings.recipe, {**settings.fields, **fields, "size": settings.question.size, "steps": settings.steps}
+    )
     head = f"# Found by python -m benchmarks.search: {line_of(winner)}\n"
     return head + str(yaml.safe_dump(recipe.to_dict(), sort_keys=False))
 
@@ -264,9 +219,10 @@ def search(candidates: list[Candidate], settings: Settings, *, latency_only: boo
     """
     from acwskd_edge.files import write_atomic, write_json
     from acwskd_edge.machine import machine, versions
+    from benchmarks.latencies import measured
     from convert.targets import TARGETS
 
-    rows = measured(candidates, settings)
+    rows = measured(candidates, settings.question)
     inside = [row for row in rows if row["ms"] is not None and row["ms"] <= settings.max_ms]
     print("\n".join(line_of(row) + ("" if row in inside else "  out") for row in rows))
     print(f"{len(inside)} of {len(rows)} candidates within {settings.max_ms:g} ms")
@@ -281,11 +237,11 @@ def search(candidates: list[Candidate], settings: Settings, *, latency_only: boo
     winner = rungs[-1][0]
     shared = {
         "max_ms": settings.max_ms,
-        "runtimes": [":".join(kind) for kind in settings.kinds],
-        "size": settings.size,
-        "device": DEVICES[0],
+        "runtimes": [":".join(kind) for kind in settings.question.kinds],
+        "size": settings.question.size,
+        "device": settings.question.place.name,
         "threads": 1,
-        "rounds": settings.runs,
+        "rounds": settings.question.runs,
         "recipe": settings.recipe,
         "fields": {**settings.fields, "data": str(settings.fields["data"]).partition(":")[0]},
         "judged_by": "mean validation Dice of the float checkpoint, one seed",
@@ -296,7 +252,7 @@ def search(candidates: list[Candidate], settings: Settings, *, latency_only: boo
         settings.out / "search.json",
         {**report, "candidates": rows, "rungs": rungs, "fronts": [front(rung) for rung in rungs], "winner": winner},
     )
-    write_atomic(settings.out / "search.csv", as_csv(rows, rungs, settings.kinds))
+    write_atomic(settings.out / "search.csv", as_csv(rows, rungs, settings.question.kinds))
     write_atomic(settings.out / "search.svg", draw(rungs, settings.max_ms))
     text = recipe_of(winner, settings)
     write_atomic(settings.out / "winner.yaml", text)
@@ -330,7 +286,6 @@ def parsed() -> Any:
     parser.add_argument("--data", default="phantom", help="kind:path, trained and validated on (phantom)")
     parser.add_argument("--size", type=int, default=128, help="side of the input, pixels (128)")
     parser.add_argument("--max-ms", type=float, required=True, help="the latency to keep, milliseconds, one thread")
-    parser.add_argument("--device", default="local", help=f"where latency is measured: {', '.join(DEVICES)}")
     parser.add_argument("--runtimes", default="litert:int8,litert:fp32", help="runtime:precision,... (%(default)s)")
     parser.add_argument("--stems", default="1,2,4", help="space-to-depth factors (1,2,4)")
     parser.add_argument("--widths", default="8,16,24,32", help="channels of the first level (8,16,24,32)")
@@ -345,9 +300,8 @@ def parsed() -> Any:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once (1)")
     parser.add_argument("--latency-only", action="store_true", help="rank by latency and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/search"), help="folder (runs/search)")
+    options.add(parser)
     args = parser.parse_args()
-    if args.device not in DEVICES:
-        raise UsageError(f"--device {args.device}", allowed=", ".join(DEVICES))
     wrong = [name for name in ("steps", "rungs", "jobs") if getattr(args, name) < 1]
     if wrong or args.keep < 2 or args.runs < 10 or args.max_ms <= 0 or args.size < 16 or args.size % 16:
         raise UsageError(
@@ -360,6 +314,7 @@ def parsed() -> Any:
 def main() -> int:
     """Parse, then import what is heavy."""
     args = parsed()
+    place = options.place_of(args)
     stems, widths, levels, merges = (
         numbers(args.stems, "--stems", 1),
         numbers(args.widths, "--widths", 1),
@@ -372,6 +327,7 @@ def main() -> int:
     from acwskd_edge.data import open_data
     from acwskd_edge.files import only_writer
     from benchmarks.emitted import kinds_of
+    from benchmarks.latencies import Question
     from train.__main__ import parse_set
     from train.recipe import load_recipe
 
@@ -381,21 +337,9 @@ def main() -> int:
     data = open_data(args.data)
     fields = {"data": args.data, **dict(parse_set(text) for text in args.set)}
     load_recipe(args.recipe, {**fields, "size": args.size, "steps": args.steps})  # a mistake shows now, not in an hour
-    settings = Settings(
-        args.size,
-        data.channels,
-        len(data.labels),
-        args.max_ms,
-        kinds,
-        args.runs,
-        args.recipe,
-        fields,
-        args.steps,
-        args.rungs,
-        args.keep,
-        args.jobs,
-        args.out,
-    )
+    question = Question(args.size, data.channels, len(data.labels), kinds, args.runs, place, args.out)
+    budget = (args.steps, args.rungs, args.keep, args.jobs)
+    settings = Settings(question, args.max_ms, args.recipe, fields, *budget, args.out)
     with only_writer(args.out):
         search(candidates, settings, latency_only=args.latency_only)
     return 0

@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -149,3 +151,15 @@ def running(root: Path) -> Iterator[Sshd]:
         yield device
     finally:
         device.stop()
+
+
+def environment(folder: Path, server: Sshd, *packages: ModuleType) -> Path:
+    """A virtual environment with these packages; the server's python3 from now on."""
+    venv.create(folder)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    for module in packages:
+        place = Path(str(module.__file__)).parent
+        for one in place.parent.glob(f"{place.name}*"):  # with its metadata and libraries
+            (site / one.name).symlink_to(one)
+    (server.bin / "python3").write_text(f"#!/bin/sh\nexec '{folder}/bin/python' \"$@\"\n")
+    return folder

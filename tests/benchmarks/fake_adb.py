@@ -10,6 +10,7 @@ The phone is steered by files in its folder:
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -103,3 +104,8 @@ esac
 """)
     (tools / "adb").chmod(0o755)
     return phone
+
+
+def elf(machine: int) -> bytes:
+    """The head of a program for a kind of machine."""
+    return b"\x7fELF" + bytes(14) + struct.pack("<H", machine) + bytes(44)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +39,13 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tool(tmp_path: Path) -> Path:
     """The head of a program for aarch64."""
     path = tmp_path / "android_aarch64_benchmark_model"
-    path.write_bytes(elf(183))
+    path.write_bytes(fake_adb.elf(183))
     return path
 
 
 @pytest.fixture
 def bundle() -> Bundle:
     return open_bundle(SHIPPED)
-
-
-def elf(machine: int) -> bytes:
-    return b"\x7fELF" + bytes(14) + struct.pack("<H", machine) + bytes(44)
 
 
 def measured(bundle: Bundle, tool: Path, found: Document | None = None, flags: list[str] | None = None) -> Document:
@@ -189,7 +184,7 @@ def test_no_adb_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_a_tool_for_another_processor_is_refused(
     tmp_path: Path, machine: int | None, architecture: str, line: str
 ) -> None:
-    (tmp_path / "tool").write_bytes(b"#!/bin/sh" if machine is None else elf(machine))
+    (tmp_path / "tool").write_bytes(b"#!/bin/sh" if machine is None else fake_adb.elf(machine))
     with pytest.raises(UsageError, match=line):
         check_tool(tmp_path / "tool", architecture)
 

@@ -8,11 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ai_edge_litert
@@ -20,7 +18,7 @@ import numpy as np
 import pytest
 from documents import check_document
 from numpy.typing import NDArray
-from sshd import Sshd, running
+from sshd import Sshd, environment, running
 
 import convert.remote as remote
 from acwskd_edge.bench.document import failed, timed
@@ -156,18 +154,6 @@ def device(server: Sshd) -> Iterator[Sshd]:
     yield server
     shutil.rmtree(server.home)
     server.home.mkdir()
-
-
-def environment(folder: Path, server: Sshd, *packages: ModuleType) -> Path:
-    """A virtual environment with these packages; the server's python3 from now on."""
-    venv.create(folder)
-    site = next(folder.glob("lib/python3*/site-packages"))
-    for module in packages:
-        place = Path(str(module.__file__)).parent
-        for one in place.parent.glob(f"{place.name}*"):  # with its metadata and libraries
-            (site / one.name).symlink_to(one)
-    (server.bin / "python3").write_text(f"#!/bin/sh\nexec '{folder}/bin/python' \"$@\"\n")
-    return folder
 
 
 @pytest.fixture

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import ai_edge_litert
+import fake_adb
+import numpy as np
 import pytest
 import torch
 import yaml
+from sshd import environment, running
 
+from acwskd_edge.bundle import Bundle
 from acwskd_edge.errors import RefusedError, UsageError
 from acwskd_edge.models import MODELS, build_model, build_tapped, import_factory
 from benchmarks.candidates import Candidate, from_name
+from benchmarks.device.options import Place
+from benchmarks.device.places import measure_at
 from benchmarks.search import draw, front, main, registered, space
+from convert.ssh import Dropped, Unreachable
 from train.recipe import load_recipe
 
 
@@ -85,7 +94,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 @pytest.mark.parametrize(
     ("words", "says"),
     {
-        "device": (["--max-ms", "1", "--device", "usb:1"], "--device usb:1; allowed: local"),
+        "device": (["--max-ms", "1", "--device", "usb:1"], "--device usb:1; allowed: local, ssh:user@host"),
+        "ssh": (["--max-ms", "1", "--python", "x"], "--python with --device local; allowed: --device ssh:..."),
         "width": (["--max-ms", "1", "--widths", "8,wide"], "--widths 8,wide; allowed: whole numbers"),
         "size": (["--max-ms", "1", "--size", "50"], "an option is out of range"),
         "field": (["--max-ms", "1", "--set", "step=3"], "unknown field 'step'"),
@@ -124,3 +134,60 @@ def test_a_search_from_end_to_end_and_again(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("validation.json")} == before
     with pytest.raises(RefusedError, match=r"no candidate within 1e-06 ms; s\dw"):
         run(monkeypatch, *[word.replace("1000", "0.000001") for word in words])
+
+
+SMALL = ["--size", "32", "--max-ms", "1000", "--stems", "2", "--widths", "8", "--levels", "3,4", "--merges", "1"]
+SMALL += ["--runs", "10", "--latency-only"]
+
+
+def ranked(out: Path) -> list[dict[str, Any]]:
+    """What was measured."""
+    return list(json.loads((out / "latency.json").read_text())["rows"])
+
+
+@pytest.mark.slow
+class TestOnADevice:
+    def test_over_ssh_a_device_that_goes_keeps_what_it_answered(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("convert.remote.BACKOFF", (0.1,))
+        out = tmp_path / "search"
+        kinds = "onnxruntime:fp32,litert:int8"
+        with running(tmp_path / "device") as device:
+            environment(device.home / "venv", device, np, ai_edge_litert)
+            words = [*SMALL, "--runtimes", kinds, "--out", str(out), "--device", f"ssh:{device.host}"]
+            words += [word for one in device.options for word in ("--ssh-option", one)]
+            asked: list[str] = []
+
+            def leave(place: Place, bundle: Bundle, *rest: Any, **named: Any) -> None:
+                asked.append(bundle.contract.name)
+                if len(asked) == 2:
+                    device.stop()
+                measure_at(place, bundle, *rest, **named)
+
+            monkeypatch.setattr("benchmarks.latencies.measure_at", leave)
+            with pytest.raises((Unreachable, Dropped)):
+                run(monkeypatch, *words)
+            device.start()
+            assert run(monkeypatch, *words) == 0
+        assert len(asked) == 3  # the first candidate was not asked again
+        rows = ranked(out)
+        assert {row["fastest"] for row in rows} == {"litert:int8"}
+        assert all("onnxruntime" in row["refused"]["onnxruntime:fp32"] for row in rows)  # not installed there
+        assert {row["device"]["kind"] for row in rows} == {"ssh"}
+        assert "2 of 2 candidates within 1000 ms" in capsys.readouterr().out
+
+    def test_a_phone_is_timed_by_litert_s_tool(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        phone = fake_adb.install(tmp_path / "fake")
+        monkeypatch.setenv("PATH", f"{tmp_path / 'fake/bin'}:{os.environ['PATH']}")
+        for module in ("adb", "benchmark_model"):
+            monkeypatch.setattr(f"benchmarks.device.{module}.PLACE", str(phone / "tmp"))
+        tool = tmp_path / "benchmark_model"
+        tool.write_bytes(fake_adb.elf(183))
+        out = tmp_path / "search"
+        words = [*SMALL, "--runtimes", "litert:int8", "--out", str(out)]
+        words += ["--device", "adb", "--benchmark-model", str(tool)]
+        assert run(monkeypatch, *words) == 0
+        fast, slow = ranked(out)
+        assert fast["ms"] < slow["ms"]  # this phone's time is the file's size
+        assert fast["device"]["model"] == "Fake Phone 1"
