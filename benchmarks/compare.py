@@ -57,6 +57,10 @@ def regressions(old: dict[str, Any], new: dict[str, Any], limits: Limits) -> Com
     cases = old["data"] == new["data"]
     if not cases:
         found.notes.append("Dice is of other cases, so it is not compared")
+    if changes := ratio_changes(pairs):
+        name = max(changes, key=lambda one: changes[one])
+        middle = f"{100 * median(changes.values()):.1f} % in the median"
+        found.notes.append(f"{len(changes)} ratios differ by at most {100 * changes[name]:.1f} % ({name}), {middle}")
     for one, other in pairs:
         found.compared += 1
         found.worse += [f"{other['id']} {what}" for what in row_changes(one, other, limits, same, cases, drift)]
@@ -97,6 +101,23 @@ def speed_change(old: dict[str, Any], new: dict[str, Any], same_machine: bool, d
     slower = now["median_ms"] / then["median_ms"] / drift
     sure = now["median_ci95_ms"][0] / then["median_ci95_ms"][1] / drift
     return Change(slower, sure, f"median {then['median_ms']:.3g} -> {now['median_ms']:.3g} ms")
+
+
+def ratio_changes(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float]:
+    """Row and kind of ratio to the baseline -> share by which the larger exceeds the smaller."""
+    changes = {}
+    for old, new in pairs:
+        before, after = ratios_of(old), ratios_of(new)
+        for name in before.keys() & after.keys():
+            changes[f"{new['id']}, {name}"] = max(before[name] / after[name], after[name] / before[name]) - 1
+    return changes
+
+
+def ratios_of(row: dict[str, Any]) -> dict[str, float]:
+    """Every ratio of a row to the baseline, of the network and end to end."""
+    whole = (row.get("end_to_end") or {}).get("speedup", {})
+    found = {name: one["ratio"] for name, one in row["speedup"].items() if one}
+    return found | {f"{name} end to end": value for name, value in whole.items() if value}
 
 
 def drift_of(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> float:

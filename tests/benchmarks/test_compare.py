@@ -51,6 +51,15 @@ def test_the_same_passes(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert found.compared == 4
 
 
+def test_two_runs_say_how_well_their_ratios_agree(old: dict[str, Any], new: dict[str, Any]) -> None:
+    new["rows"][1] = timed("b", 5.0, 22.0)
+    new["rows"][2]["end_to_end"] = {"speedup": {"same_precision": 9.0, "fp32": None}}
+    old["rows"][2]["end_to_end"] = {"speedup": {"same_precision": 10.0, "fp32": None}}
+    assert "7 ratios differ by at most 11.1 % (c, same_precision end to end), 0.0 % in the median" in (
+        regressions(old, new, LIMITS).notes
+    )
+
+
 def test_a_slower_row_is_found_by_its_ratio(old: dict[str, Any], new: dict[str, Any]) -> None:
     new["rows"][1] = timed("b", 7.0, 14.3)
     (said,) = regressions(old, new, LIMITS).worse
