@@ -116,8 +116,8 @@ def ratio_changes(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[st
 def ratios_of(row: dict[str, Any]) -> dict[str, float]:
     """Every ratio of a row to the baseline, of the network and end to end."""
     whole = (row.get("end_to_end") or {}).get("speedup", {})
-    found = {name: one["ratio"] for name, one in row["speedup"].items() if one}
-    return found | {f"{name} end to end": value for name, value in whole.items() if value}
+    every = row["speedup"] | {f"{name} end to end": one for name, one in whole.items()}
+    return {name: one["ratio"] for name, one in every.items() if one}
 
 
 def drift_of(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> float:

@@ -101,6 +101,17 @@ def dice_part(row: dict[str, Any], other: dict[str, Any], report: dict[str, Any]
     return f"mean Dice {shown[0]} against {shown[1]} on {len(data['cases'])} {data['split']} cases ({data['kind']})"
 
 
+def unequal(subjects: list[dict[str, Any]]) -> list[str]:
+    """Students that were trained for more or fewer steps than the baseline."""
+    baseline = subjects[-1]
+    return [
+        f"{one['name']} was trained for {one['steps']} steps, {baseline['name']} for {baseline['steps']}: their Dice "
+        "compare schedules as well as networks."
+        for one in subjects[:-1]
+        if one["steps"] and baseline["steps"] and one["steps"] != baseline["steps"]
+    ]
+
+
 def warnings(report: dict[str, Any], subjects: list[Subject]) -> list[str]:
     """What a reader must know before believing a number."""
     found = [str(one.contract.provenance["warning"]) for one in subjects if one.contract.provenance.get("warning")]
@@ -111,6 +122,7 @@ def warnings(report: dict[str, Any], subjects: list[Subject]) -> list[str]:
             found.append(
                 f"{one.name} was trained for {steps} steps; the shipped recipes take {usual}. Its Dice says little."
             )
+    found += unequal(report["subjects"])
     if report["data"]["split"] == "train":
         found.append("Dice is of training cases: the models have seen them.")
     if len({one["grid"] for one in report["subjects"]}) > 1:

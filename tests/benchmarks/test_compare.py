@@ -53,8 +53,8 @@ def test_the_same_passes(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def test_two_runs_say_how_well_their_ratios_agree(old: dict[str, Any], new: dict[str, Any]) -> None:
     new["rows"][1] = timed("b", 5.0, 22.0)
-    new["rows"][2]["end_to_end"] = {"speedup": {"same_precision": 9.0, "fp32": None}}
-    old["rows"][2]["end_to_end"] = {"speedup": {"same_precision": 10.0, "fp32": None}}
+    new["rows"][2]["end_to_end"] = {"speedup": {"same_precision": {"ratio": 9.0}, "fp32": None}}
+    old["rows"][2]["end_to_end"] = {"speedup": {"same_precision": {"ratio": 10.0}, "fp32": None}}
     assert "7 ratios differ by at most 11.1 % (c, same_precision end to end), 0.0 % in the median" in (
         regressions(old, new, LIMITS).notes
     )

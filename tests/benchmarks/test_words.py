@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.table import HEADERS, count, milliseconds, ratio_text, text_table
-from benchmarks.words import headlines
+from benchmarks.words import headlines, unequal
 
 
 def one_row(model: str, runtime: str, ratio: float | None, ci95: list[float] | None, dice: float) -> dict[str, Any]:
@@ -74,6 +74,13 @@ def test_refusals_are_in_the_headline_and_under_the_table() -> None:
     assert "refused 1 of 3 artefacts" in headlines(report)[1]
     table = text_table(report)
     assert "REJECTED student/onnxruntime-fp32: class liver 0.9 -> 0.1; NaN" in table
+
+
+def test_schedules_of_other_lengths_are_said() -> None:
+    subjects = [{"name": name, "steps": steps} for name, steps in (("same", 800), ("long", 4000), ("unet", 800))]
+    (said,) = unequal(subjects)
+    assert said.startswith("long was trained for 4000 steps, unet for 800: ")
+    assert unequal([{"name": "bundle", "steps": None}, {"name": "unet", "steps": 800}]) == []
 
 
 def test_columns_are_aligned() -> None:
