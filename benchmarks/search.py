@@ -51,7 +51,6 @@ class Settings:
     rungs: int
     keep: int  # one in so many goes on to the next rung
     jobs: int  # trainings at once
-    out: Path
 
 
 def space(stems: list[int], widths: list[int], levels: list[int], merges: list[int], size: int) -> list[Candidate]:
@@ -93,7 +92,7 @@ def halved(rows: list[Row], settings: Settings) -> list[list[Row]]:
             if row["name"] not in lost and from_name(row["name"])
         ]
         if not done:
-            raise RefusedError("every training failed", hint=f"read {settings.out}/rung{rung + 1}/*/train.log")
+            raise RefusedError("every training failed", hint=f"read {settings.question.out}/rung{rung + 1}/*/train.log")
         done.sort(key=lambda row: (-row["dice"], row["ms"]))
         rungs.append(done)
         entered = done[: math.ceil(len(done) / settings.keep)]
@@ -109,7 +108,7 @@ def run_of(row: Row, steps: int, rung: int, settings: Settings) -> Run:
     assert candidate is not None
     overrides = {**settings.fields, **candidate.fields, "size": settings.question.size, "steps": steps}
     seed = int(settings.fields.get("seed", 0))
-    folder = settings.out / f"rung{rung + 1}" / row["name"]
+    folder = settings.question.out / f"rung{rung + 1}" / row["name"]
     return Run(row["name"], seed, folder, settings.recipe, overrides, None, float(row["macs"] * steps))
 
 
@@ -222,6 +221,7 @@ def search(candidates: list[Candidate], settings: Settings, *, latency_only: boo
     from benchmarks.latencies import measured
     from convert.targets import TARGETS
 
+    out = settings.question.out
     rows = measured(candidates, settings.question)
     inside = [row for row in rows if row["ms"] is not None and row["ms"] <= settings.max_ms]
     print("\n".join(line_of(row) + ("" if row in inside else "  out") for row in rows))
@@ -249,23 +249,21 @@ def search(candidates: list[Candidate], settings: Settings, *, latency_only: boo
     packages = (("torch", "torch"), *TARGETS["onnx"].packages, *TARGETS["tflite"].packages)
     report = {"settings": shared, "machine": machine(), "versions": versions(packages)}
     write_json(
-        settings.out / "search.json",
+        out / "search.json",
         {**report, "candidates": rows, "rungs": rungs, "fronts": [front(rung) for rung in rungs], "winner": winner},
     )
-    write_atomic(settings.out / "search.csv", as_csv(rows, rungs, settings.question.kinds))
-    write_atomic(settings.out / "search.svg", draw(rungs, settings.max_ms))
+    write_atomic(out / "search.csv", as_csv(rows, rungs, settings.question.kinds))
+    write_atomic(out / "search.svg", draw(rungs, settings.max_ms))
     text = recipe_of(winner, settings)
-    write_atomic(settings.out / "winner.yaml", text)
+    write_atomic(out / "winner.yaml", text)
     for rung in rungs:
         print(f"\nPareto front at {rung[0]['steps']} steps, of {len(rung)} candidate(s):")
         print("\n".join(line_of(row) for row in front(rung)))
     print(
         f"\nwinner: {line_of(winner)}\n(one seed, a short schedule: differences near .01 may be the seed's)\n\n{text}"
     )
-    print(f"{settings.out / 'search.svg'}\n{settings.out / 'search.json'}")
-    print(
-        f"next: python -m train --recipe {settings.out / 'winner.yaml'} --out runs/student --steps {4 * settings.steps}"
-    )
+    print(f"{out / 'search.svg'}\n{out / 'search.json'}")
+    print(f"next: python -m train --recipe {out / 'winner.yaml'} --out runs/student --steps {4 * settings.steps}")
 
 
 def numbers(text: str, option: str, least: int) -> list[int]:
@@ -339,7 +337,7 @@ def main() -> int:
     load_recipe(args.recipe, {**fields, "size": args.size, "steps": args.steps})  # a mistake shows now, not in an hour
     question = Question(args.size, data.channels, len(data.labels), kinds, args.runs, place, args.out)
     budget = (args.steps, args.rungs, args.keep, args.jobs)
-    settings = Settings(question, args.max_ms, args.recipe, fields, *budget, args.out)
+    settings = Settings(question, args.max_ms, args.recipe, fields, *budget)
     with only_writer(args.out):
         search(candidates, settings, latency_only=args.latency_only)
     return 0
