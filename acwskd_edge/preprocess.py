@@ -51,6 +51,25 @@ def resize_weights(source: int, target: int) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
+@lru_cache(maxsize=64)
+def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """(taps, target) of `resize_weights` that are not zero: which rows an output row is made of, and their weights."""
+    weights = resize_weights(source, target)
+    count = int((weights > 0).sum(axis=1).max())
+    first = np.minimum((weights > 0).argmax(axis=1), source - count)
+    index = first[:, None] + np.arange(count)
+    return index.T.copy(), np.take_along_axis(weights, index, axis=1).T.copy()
+
+
+def _resize_rows(values: NDArray[np.float64], target: int) -> NDArray[np.float64]:
+    """`resize_weights @ values` without its zeros: (source, n) -> (target, n)."""
+    index, weights = _taps(values.shape[0], target)
+    total = values[index[0]] * weights[0][:, None]
+    for rows, weight in zip(index[1:], weights[1:], strict=True):
+        total += values[rows] * weight[:, None]
+    return total
+
+
 def to_grid(image: NDArray[np.generic], contract: Contract) -> NDArray[np.generic]:
     """Resize one image onto the network's grid.
 
@@ -69,9 +88,8 @@ def to_grid(image: NDArray[np.generic], contract: Contract) -> NDArray[np.generi
     if not np.isfinite(values).all():
         raise DataError("image has NaN or infinite pixels", hint="repair or exclude the scan")
     spot = place(contract, values.shape[0], values.shape[1])
-    rows = resize_weights(values.shape[0], spot.height)
-    cols = resize_weights(values.shape[1], spot.width)
-    small = np.stack([rows @ values[..., c] @ cols.T for c in range(values.shape[2])], axis=-1)
+    channels = [_resize_rows(values[..., c], spot.height) for c in range(values.shape[2])]
+    small = np.stack([_resize_rows(np.ascontiguousarray(one.T), spot.width).T for one in channels], axis=-1)
     grid = np.full((contract.height, contract.width, contract.channels), contract.intensity.low)
     grid[spot.top : spot.top + spot.height, spot.left : spot.left + spot.width] = small
     limits = np.iinfo(contract.pixel)
@@ -90,7 +108,12 @@ def normalise(pixels: NDArray[np.generic], contract: Contract) -> NDArray[np.flo
 
 def mask_of(logits: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Logits (..., K, h, w) -> mask (..., h, w); on a tie the lowest class id wins."""
-    return np.asarray(logits.argmax(axis=-3), dtype=np.uint8)
+    classes = np.moveaxis(logits, -3, 0)
+    best, mask = classes[0].copy(), np.zeros(classes.shape[1:], np.uint8)
+    for k, score in enumerate(classes[1:], 1):  # several times faster than argmax, whose axis is not the last
+        np.copyto(mask, k, where=score > best)
+        np.maximum(best, score, out=best)
+    return mask
 
 
 @lru_cache(maxsize=64)
@@ -103,7 +126,7 @@ def to_image(mask: NDArray[np.uint8], contract: Contract, height: int, width: in
     spot = place(contract, height, width)
     rows = spot.top + _nearest(spot.height, height)
     cols = spot.left + _nearest(spot.width, width)
-    return np.ascontiguousarray(mask[rows[:, None], cols[None, :]])
+    return mask.take(cols, axis=1).take(rows, axis=0)
 
 
 def label_to_grid(label: NDArray[np.generic], contract: Contract) -> NDArray[np.uint8]:

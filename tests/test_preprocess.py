@@ -20,14 +20,16 @@ from acwskd_edge.preprocess import (
 )
 
 
-@pytest.mark.parametrize(("source", "target"), [(512, 128), (101, 128), (128, 128), (77, 31), (2, 9)])
-def test_resize_is_torchs_antialiased_bilinear(source: int, target: int) -> None:
-    line = np.random.default_rng(0).normal(size=(1, 1, source, source))
+@pytest.mark.parametrize(("source", "target"), [(512, 128), (101, 128), (128, 128), (77, 31), (2, 9), (5, 1)])
+def test_resize_is_torchs_antialiased_bilinear(contract: Contract, source: int, target: int) -> None:
+    line = 1000 * np.random.default_rng(0).normal(size=(1, 1, source, source))
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(line), size=(target, target), mode="bilinear", align_corners=False, antialias=True
     )
     weights = resize_weights(source, target)
     assert np.allclose(weights @ line[0, 0] @ weights.T, wanted[0, 0].numpy(), atol=1e-9)
+    grid = to_grid(line[0, 0], replace(contract, height=target, width=target))
+    assert np.array_equal(grid[..., 0], np.floor(wanted[0, 0].numpy() + 0.5))
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_pads_with_low(contract: Contract) -> None:
@@ -59,6 +61,11 @@ def test_colour_has_a_mean_and_std_per_channel(contract: Contract) -> None:
 
 def test_mask_takes_the_lowest_id_on_a_tie() -> None:
     assert mask_of(np.zeros((1, 3, 2, 2))).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_mask_is_the_class_of_the_highest_logit() -> None:
+    logits = np.random.default_rng(0).normal(size=(2, 5, 7, 9)).astype(np.float32)
+    assert np.array_equal(mask_of(logits), logits.argmax(axis=1))
 
 
 @pytest.mark.parametrize("shape", [(32, 48), (64, 96), (61, 37), (16, 300)])
