@@ -44,7 +44,7 @@ class Peer:
 
 
 PEERS: dict[str, Peer] = {
-    **{name: Peer(name, OURS) for name in ("unet64", "unet16", "unet8", "s2d16", "s2d24")},
+    **{name: Peer(name, OURS) for name in ("unet64", "unet16", "unet8", "s2d16", "s2d16-lite", "s2d24")},
     "unext_s": Peer("benchmarks.peer_models.unext:unext_s", PAPER, published=(0.254, 0.099)),
     "cmunext_s": Peer("benchmarks.peer_models.cmunext:cmunext_s", PAPER, published=(0.418, 1.01)),
     "ege_unet": Peer("benchmarks.peer_models.egeunet:ege_unet", PAPER, published=(0.053, 0.072)),

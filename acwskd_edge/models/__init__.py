@@ -22,6 +22,7 @@ MODELS: dict[str, Callable[[int, int], UNet]] = {
     "unet8": lambda channels, classes: UNet(channels, classes, width=8),
     "s2d8": lambda channels, classes: UNet(channels, classes, width=8, levels=4, stem=2),
     "s2d16": lambda channels, classes: UNet(channels, classes, width=16, levels=4, stem=2),
+    "s2d16-lite": lambda channels, classes: UNet(channels, classes, width=16, levels=4, stem=2, merge=1),
     "s2d24": lambda channels, classes: UNet(channels, classes, width=24, levels=4, stem=2),
 }
 
