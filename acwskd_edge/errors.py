@@ -12,6 +12,7 @@ AcwskdError                 exit code 1
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -72,10 +73,15 @@ class TamperedError(RefusedError):
 def exit_with(main: Callable[[], int]) -> int:
     """Run a command; print a user's mistake as one line on stderr and return the exit code."""
     try:
-        return main()
+        code = main()
+        sys.stdout.flush()
+        return code
     except AcwskdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: the same command continues where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -48,6 +48,15 @@ def run(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_reader_of_the_output_may_leave() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "benchmarks.sweep", "acdc", "--dry-run"]
+    done = subprocess.run(words, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_instant_and_explains(name: str) -> None:
     def seconds(*words: str) -> float:
