@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from acwskd_edge.bench.conditions import pinned, watched
+from acwskd_edge.bench.conditions import keep_freed_memory, pinned, watched
 from acwskd_edge.bundle import MANIFEST
 from acwskd_edge.contract import Contract
 from acwskd_edge.data import DataSet, Split, cases_in
@@ -206,6 +206,7 @@ def measure(
     with compiled_anew(), pinned(settings.threads) as cores:
         measure_fresh(rows, image, settings.threads, store, setting)
         execute_rows(rows, cases, settings.threads, store, digest(setting, settings.data))
+        keep_freed_memory()
         with watched(cores) as conditions:
             time_rows(rows, image, settings.threads, limits, store, key)
             beside = {one.name: around(one, image) for one in subjects}

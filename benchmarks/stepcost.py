@@ -110,7 +110,7 @@ def rows_of(model: str, names: list[str], size: int, rounds: int) -> list[dict[s
         }
         rows.append(row)
         print(
-            f"{model:<8}{size:<5}{name:<18}{row['median_cpu_s']:>8.4f} s {row['ratio_to_plain']:>5.2f} x plain"
+            f"{model:<12}{size:<5}{name:<18}{row['median_cpu_s']:>8.4f} s {row['ratio_to_plain']:>5.2f} x plain"
             f"{row['step_mb']:>9.1f} MB {row['memory_ratio_to_plain']:>5.2f} x plain"
         )
     return rows

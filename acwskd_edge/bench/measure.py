@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from acwskd_edge import runtimes
 from acwskd_edge.bench import fresh
 from acwskd_edge.bench.board import board, tegrastats
-from acwskd_edge.bench.conditions import pinned, watched
+from acwskd_edge.bench.conditions import keep_freed_memory, pinned, watched
 from acwskd_edge.bench.document import AFTER, BEFORE, END_TO_END, MODEL, Document, new
 from acwskd_edge.bench.latency import MIN_RUNS, Timings, WarmUp, interleave, speedup
 from acwskd_edge.bundle import Artefact, Bundle, Golden
@@ -126,6 +126,7 @@ def time_all(
     slots = {f"{part} {name}": row[part] for name, row in rows.items() for part in (MODEL, END_TO_END)}
     slots |= document["surroundings"]
     calls = calls_of(bundle, [one for one in chosen if one.id in rows], settings.threads)
+    keep_freed_memory()
     with pinned(settings.threads) as cores:
         while (done := len(next(iter(slots.values()))["samples_ms"])) < settings.runs:
             wanted = max(min(BLOCK, settings.runs - done), MIN_RUNS)

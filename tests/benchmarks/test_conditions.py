@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -30,6 +33,26 @@ def test_a_process_is_held_and_let_go() -> None:
         assert os.sched_getaffinity(0) == set(cores)
         assert len(cores) == 1
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_a_run_finds_the_memory_that_the_run_before_freed() -> None:
+    code = """
+import resource
+from acwskd_edge.bench.conditions import keep_freed_memory
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        b"x" * 50_000_000
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = [new_pages() for _ in range(3)]
+keep_freed_memory()
+kept = [new_pages() for _ in range(3)]
+assert min(given_back) > 10_000 > 100 > max(kept[1:]), (given_back, kept)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_affinity_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
