@@ -53,7 +53,9 @@ def row_of(run: Path, method: str = "", split: str = "val", rule: str = "skip-em
         "model": recipe["model"],
         "method": method or recipe["objective"]["name"],
         "seed": recipe["seed"],
-        **{name: recipe[name] for name in ("steps", "size", "batch", "lr", "precision", "threads")},
+        **{name: recipe[name] for name in ("steps", "size", "batch")},
+        "optimizer": recipe.get("optimizer", "adamw"),  # older runs had no other
+        **{name: recipe[name] for name in ("lr", "precision", "threads")},
         "settings": json.dumps(settings),
         "rule": rule,
         "dice": scores["mean_dice"],

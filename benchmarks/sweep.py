@@ -277,8 +277,9 @@ def key_of(row: Row) -> tuple[str, int]:
 def is_row_of(row: Row, run: Run) -> bool:
     """Whether a results file's row is of this very run: its method, seed and schedule."""
     recipe = run.recipe.to_dict()
-    shared = ("model", "steps", "size", "batch", "lr", "precision", "threads")
-    return key_of(row) == (run.method, run.seed) and all(row[name] == str(recipe[name]) for name in shared)
+    shared = ("model", "steps", "size", "batch", "optimizer", "lr", "precision", "threads")
+    found = {"optimizer": "adamw"} | {name: value for name, value in row.items() if value != ""}
+    return key_of(row) == (run.method, run.seed) and all(found[name] == str(recipe[name]) for name in shared)
 
 
 def print_tables(grid: Grid, runs: Sequence[Run], results: Path) -> None:

@@ -140,16 +140,16 @@ def new_contract(recipe: Recipe, data: DataSet) -> Contract:
     )
 
 
-def new_optimizer(network: nn.Module, objective: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; weight decay on weights (two axes or more) only."""
+def new_optimizer(network: nn.Module, objective: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's; weight decay on weights (two axes or more) only."""
     parameters = [*network.parameters(), *objective.parameters()]
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.lr,
-    )
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=recipe.lr)
 
 
 def new_modules(recipe: Recipe, contract: Contract) -> tuple[Tapped, Objective]:

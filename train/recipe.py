@@ -12,6 +12,7 @@ from acwskd_edge.data.slices import Augment
 from acwskd_edge.errors import ContractError
 
 FOLDER = Path(__file__).parent / "recipes"
+OPTIMIZERS = ("adamw", "sgd")
 
 
 @dataclass
@@ -28,8 +29,9 @@ class Recipe:
     resize: str = "letterbox"  # or stretch
     steps: int = 2000  # optimiser steps
     batch: int = 8  # slices a step, over all processes
-    lr: float = 0.008  # AdamW; falls as (1 - step/steps)^.9
-    weight_decay: float = 0.01  # on weights only, not on biases, norms or the temperature
+    optimizer: str = "adamw"  # or sgd, with Nesterov momentum .9; it wants its own lr and weight_decay, see recipe unet
+    lr: float = 0.008  # falls as (1 - step/steps)^.9
+    weight_decay: float = 0.01  # on weights only, not on biases, norms or the temperature; sgd adds it to the gradient
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
     precision: str = "bf16"  # autocast of the forward pass: bf16 or fp32; weights and losses stay float32
@@ -48,7 +50,8 @@ class Recipe:
             raise ContractError(f"recipe: patients {self.patients}", allowed="0 (all) or more")
         if self.size < 16 or self.size % 16:
             raise ContractError(f"recipe: size {self.size}", allowed="a multiple of 16")
-        for name, allowed in (("precision", ("bf16", "fp32")), ("accelerator", ("auto", "cpu", "cuda"))):
+        choices = {"optimizer": OPTIMIZERS, "precision": ("bf16", "fp32"), "accelerator": ("auto", "cpu", "cuda")}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ContractError(f"recipe: {name} {getattr(self, name)!r}", allowed=", ".join(allowed))
         if self.batch % (self.devices * self.nodes):

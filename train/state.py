@@ -18,7 +18,7 @@ from acwskd_edge.files import write_atomic
 
 WEIGHTS = "best.safetensors"
 STATE = "state.safetensors"
-STEPS = "step"  # AdamW's count, a scalar that stays on the CPU
+STEPS = "step"  # AdamW's count, a scalar that stays on the CPU; SGD has none
 
 
 @dataclass

@@ -124,9 +124,9 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize(("precision", "optimizer"), [("bf16", "adamw"), ("fp32", "sgd")])
 def test_a_killed_run_ends_at_the_very_weights_of_an_uninterrupted_one(
-    flare_folder: Path, tmp_path: Path, precision: str
+    flare_folder: Path, tmp_path: Path, precision: str, optimizer: str
 ) -> None:
     command = [
         sys.executable,
@@ -147,6 +147,7 @@ def test_a_killed_run_ends_at_the_very_weights_of_an_uninterrupted_one(
         "save_every=7",
         "validate_every=20",
         f"precision={precision}",
+        f"optimizer={optimizer}",
     ):
         command += ["--set", setting]
     root = Path(__file__).parents[2]
