@@ -110,7 +110,7 @@ def mask_of(logits: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Logits (..., K, h, w) -> mask (..., h, w); on a tie the lowest class id wins."""
     classes = np.moveaxis(logits, -3, 0)
     best, mask = classes[0].copy(), np.zeros(classes.shape[1:], np.uint8)
-    for k, score in enumerate(classes[1:], 1):  # several times faster than argmax, whose axis is not the last
+    for k, score in enumerate(classes[1:], 1):  # argmax is slow along an axis that is not the last
         np.copyto(mask, k, where=score > best)
         np.maximum(best, score, out=best)
     return mask

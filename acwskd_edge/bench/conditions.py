@@ -41,8 +41,8 @@ def pinned(threads: int) -> Iterator[list[int] | None]:
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed for the next run, for the rest of this process, instead of returning it.
 
-    Whether it returns large buffers depends on the order of earlier allocations: the same network then takes a fifth
-    longer in one process than in another, because it touches new pages in every run. Elsewhere than on glibc nothing.
+    Whether it returns large buffers depends on the order of earlier allocations: the same network is then slower in
+    one process than in another, because it touches new pages in every run. Elsewhere than on glibc nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

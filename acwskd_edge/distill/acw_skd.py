@@ -261,13 +261,13 @@ def pair_cosines(vectors: Tensor) -> Tensor:
 
 
 def top_class(scores: Tensor) -> Tensor:
-    """(B, K, h, w) -> the class of the highest score (B, h, w); on a CPU argmax takes six times as long."""
+    """(B, K, h, w) -> the class of the highest score (B, h, w); argmax is slow on a CPU along this axis."""
     return scores.max(dim=1).indices
 
 
 @torch.no_grad()
 def spread(feature: Tensor) -> Tensor:
-    """Standard deviation of a channel of (B, C, h, w), averaged over channels; torch.std takes ten times as long."""
+    """Standard deviation of a channel of (B, C, h, w), averaged over channels; torch.std is slow on a CPU."""
     values = feature.float()
     mean, square = values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3))
     return (square - mean.square()).clamp(min=0).sqrt().mean()
