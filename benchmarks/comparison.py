@@ -62,11 +62,13 @@ def compare(grid: Grid, rows: Sequence[Row], cases: Sequence[Row]) -> Table:
     classes = classes_of(rows)
     hardest = hardest_of(plain, classes)
     gains = [f"gain on {hardest}"] if hardest else []
-    head = ["method", "model", "seeds", "mean Dice", "gain", *gains, f"- {reference}", "95 % CI", "p"]
+    schedules = ["steps"] if len({row["steps"] for row in rows}) > 1 else []
+    head = ["method", "model", *schedules, "seeds", "mean Dice", "gain", *gains, f"- {reference}", "95 % CI", "p"]
     head += [f"HD95 {rows[0]['hd95_unit']}", "step", "peak MB", "MACs", *classes]
     lines = []
     for name, own in by_method.items():
-        line = [name, own[0]["model"], str(len(own)), spread(numbers(own, "dice"), 4), gain(own, plain, "dice")]
+        line = [name, own[0]["model"], *(own[0]["steps"] for _ in schedules), str(len(own))]
+        line += [spread(numbers(own, "dice"), 4), gain(own, plain, "dice")]
         line += [gain(own, plain, f"dice_{hardest}") for _ in gains]
         line += paired(cases, name, reference, classes)
         line += [spread(numbers(own, "hd95"), 2), ratio(own, plain, "step_ms"), middle(own, "peak_mb")]

@@ -16,9 +16,10 @@ python -m train data-check --data folder:data/polyps
 python -m train --recipe unet --data acdc:data/acdc --out runs/unet-acdc
 python -m train --recipe student --data flare22:data/FLARE22 --out runs/flare --set size=224 --set objective.aux=0.25
 python -m train --model mynets:build --penultimate decoder.3 --aux decoder.1 --data folder:data/mine --out runs/mine
+python -m train --recipe student --data folder:data/mine --init runs/acdc --steps 500 --out runs/mine-tuned
 python -m train --recipe student --data acdc:data/acdc --accelerator cuda --devices 4 --out runs/student-4gpu
 """
-FIELDS = ("data", "steps", "seed", "model", "penultimate", "aux", "accelerator", "devices", "nodes")  # with a flag
+FIELDS = ("data", "steps", "seed", "model", "penultimate", "aux", "init", "accelerator", "devices", "nodes")
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("--model", help="a name in acwskd_edge.models, or your own network: package.module:factory")
     parser.add_argument("--penultimate", metavar="LAYER", help="of your own network: the one under the head")
     parser.add_argument("--aux", metavar="LAYER", help="of your own network: the one under the auxiliary head")
+    parser.add_argument("--init", metavar="RUN", help="fine-tune a finished run of the same model")
     parser.add_argument("--accelerator", help="auto, cpu or cuda (auto)")
     parser.add_argument("--devices", type=int, help="processes on this machine, one per device (1)")
     parser.add_argument("--nodes", type=int, help="machines (1)")

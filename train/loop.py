@@ -30,7 +30,7 @@ from acwskd_edge.distill import build_objective
 from acwskd_edge.distill.base import Objective
 from acwskd_edge.errors import RefusedError, UsageError
 from acwskd_edge.evaluate import Prepared, Segment, prepare, score
-from acwskd_edge.files import only_writer, write_atomic, write_json
+from acwskd_edge.files import only_writer, sha256, write_atomic, write_json
 from acwskd_edge.models import build_tapped, is_factory
 from acwskd_edge.models.taps import Tapped
 from acwskd_edge.preprocess import normalise
@@ -39,6 +39,7 @@ from train.engine import Engine
 from train.observe import Observer
 from train.provenance import code_version, environment
 from train.recipe import Recipe
+from train.start import start_from
 from train.state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
 
 RECIPE = "recipe.yaml"
@@ -52,7 +53,7 @@ def train(recipe: Recipe, out: Path) -> Path:
     With several processes each of them comes through here; the first alone writes, validates and prints.
 
     Raises:
-        UsageError: `out` holds a run of another recipe, or the devices are not there.
+        UsageError: `out` holds a run of another recipe, `init` is no run of this model, or the devices are not there.
         RefusedError: the loss or its gradient became NaN or infinite; the last good checkpoint is kept.
     """
     if finished(out, recipe):
@@ -63,6 +64,12 @@ def train(recipe: Recipe, out: Path) -> Path:
     with only_writer(out) if engine.first else nullcontext(), engine.launched():
         contract = new_contract(recipe, data)
         network, objective = new_modules(recipe, contract)
+        if recipe.init:
+            source = Path(recipe.init)
+            afresh = start_from(source, network.deployed, recipe.model)
+            contract = contract.with_provenance(init_sha256=sha256(source / WEIGHTS))
+            if engine.first:
+                print(f"starts from {source}" + (f"; afresh: {', '.join(afresh)}" if afresh else ""))
         if data.warning and engine.first:
             print(f"warning: {data.warning}", file=sys.stderr)
         ids = cases_in(data, "train")

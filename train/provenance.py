@@ -16,20 +16,27 @@ PACKAGES = ("torch", "numpy", "opencv-python-headless", "safetensors", "lightnin
 
 
 def commit() -> tuple[str, bool] | None:
-    """The checkout's commit (40 hex digits) and whether tracked files differ from it; None outside a checkout."""
+    """The checkout's commit (40 hex digits) and whether tracked files differ from it; None outside a checkout.
+
+    Results do not count: a sweep rewrites them while it trains.
+    """
+    code = ("--", ":(top)", ":(top,exclude)benchmarks/results")
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no", *code))
     except (OSError, subprocess.SubprocessError):
         return None
-    found = done.stdout.strip()
-    return found.removesuffix("-dirty"), found.endswith("-dirty")
+
+
+def git(*words: str) -> str:
+    """What git says about this checkout.
+
+    Raises:
+        OSError, subprocess.SubprocessError: no git, or no checkout.
+    """
+    done = subprocess.run(
+        ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
 
 
 def code_version() -> str:

@@ -24,6 +24,7 @@ class Recipe:
     model: str = "s2d16"  # a name in acwskd_edge.models.MODELS, or your own: package.module:factory, which is imported
     penultimate: str = ""  # of your own model: the layer whose output the head classifies, by its name in the module
     aux: str = ""  # of your own model: the layer half-way up the decoder, for the auxiliary head; else penultimate
+    init: str = ""  # fine-tuning: a finished run of the same model, whose weights training starts from
     objective: dict[str, Any] = field(default_factory=lambda: {"name": "acw_skd"})  # name and its settings
     size: int = 128  # side of the network's grid, pixels; divisible by 16 (unet) or 16 (s2d)
     resize: str = "letterbox"  # or stretch

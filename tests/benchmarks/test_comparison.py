@@ -74,6 +74,14 @@ def test_the_test_is_paired_over_patients(table: Table) -> None:
     assert cell(table, "plain", "p") == "-"
 
 
+def test_steps_are_a_column_where_they_differ(table: Table) -> None:
+    assert "steps" not in table.head
+    rows, cases = results({"plain": 0.0, "own": 1.0})
+    table = compare(GRID, [{**row, "steps": "40"} if row["method"] == "own" else row for row in rows], cases)
+    assert (cell(table, "plain", "steps"), cell(table, "own", "steps")) == ("10", "40")
+    assert "10, 40 steps" in table.caption
+
+
 def test_equal_methods_do_not_differ() -> None:
     table = compare(GRID, *results({"plain": 0.0, "own": 0.0}))
     assert cell(table, "own", "p") == "1.000"
