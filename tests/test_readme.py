@@ -16,10 +16,11 @@ from disk import write_flare
 from benchmarks.collect import markdown, read_csv, summary
 from benchmarks.comparison import compare
 from benchmarks.conversions import HEAD, lines_of
-from benchmarks.grid import load_grid
+from benchmarks.grid import FOLDER, load_grid
 from benchmarks.readme import PAGES, rendered
 
 ROOT = Path(__file__).parent.parent
+GRIDS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
@@ -95,7 +96,8 @@ def table_of(path: Path) -> str:
     rows = read_csv(path)
     per_case = path.with_name(f"{path.stem}-cases.csv")
     if per_case.exists():
-        return compare(load_grid(rows[0]["dataset"]), rows, read_csv(per_case)).markdown()
+        grid = max((one for one in GRIDS if path.name.startswith(one)), key=len)  # acdc-long-size96.csv: acdc-long
+        return compare(load_grid(grid), rows, read_csv(per_case)).markdown()
     return markdown(HEAD, lines_of(rows)) if "verdict" in rows[0] else summary(rows)
 
 
