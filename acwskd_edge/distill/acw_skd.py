@@ -35,7 +35,7 @@ from acwskd_edge.distill.losses import (
 )
 from acwskd_edge.distill.repeat import Repeat, Repeated
 from acwskd_edge.errors import UsageError
-from acwskd_edge.models.taps import Tapped, middle_of, pool
+from acwskd_edge.models.taps import Tapped, Taps, middle_of, pool
 
 TARGETS = ("feature", "vectors", "logits")  # what the FRMs build: F^, f^ and z^
 
@@ -65,6 +65,16 @@ class AcwSkdSettings:
                 raise UsageError(f"objective {name} {getattr(self, name)!r}", allowed=", ".join(allowed))
         if not 0 < self.t_min < self.t_max:
             raise UsageError(f"temperature range [{self.t_min}, {self.t_max}]", allowed="0 < t_min < t_max")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a forward pass makes on the coarse grid: the student's features, and the objectives built from them."""
+
+    coarse_logits: Tensor  # z_a (B, K, h, w), float32
+    coarse: Tensor  # P (B, K, h, w): the masks, without gradient
+    student: dict[str, Tensor]  # F, f and z under the names of TARGETS
+    target: dict[str, Tensor]  # F^, f^ and z^
 
 
 class Reconstruction(nn.Module):
@@ -126,30 +136,19 @@ class AcwSkd(Objective):
         if batch:
             images, labels = batch.images, batch.labels
         taps = network.taps(images)
-        coarse_logits = self.aux_head(taps.middle).float()
-        coarse = coarse_logits.detach().softmax(dim=1)  # P: the masks; no gradient through them
-        truth = label_fractions(labels, self.classes, coarse)
-
-        feature = pool(taps.penultimate, coarse)  # F on the coarse grid
-        class_features = self.class_wise(feature.float(), coarse)
-        rebuilt = self.rebuild(class_features)
-        rebuilt_vectors = self.vectors(rebuilt, coarse)
-        context = torch.einsum("bkc,bkhw->bchw", rebuilt_vectors, coarse).to(feature.dtype)
-        built = self.frm(feature, torch.cat([feature, context, taps.middle], dim=1))  # F^
-        built_logits = self.head(built)  # z^
-
-        present = self.present(truth, coarse)
+        built = self.build(network, taps)
+        truth = label_fractions(labels, self.classes, built.coarse)
+        present = self.present(truth, built.coarse)
+        rebuilt_vectors = self.vectors(built.target["vectors"], built.coarse)
         terms = {
             "seg": segmentation_loss(taps.logits, labels),
-            "aux": fraction_loss(coarse_logits, truth),
-            "reconstruct": fraction_loss(built_logits, truth),
+            "aux": fraction_loss(built.coarse_logits, truth),
+            "reconstruct": fraction_loss(built.target["logits"], truth),
             "class_label": self.label_loss(rebuilt_vectors, present),
         }
-        student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
-        target = {"feature": built, "vectors": rebuilt, "logits": built_logits}
         strength = cosine_rise(progress, self.settings.reversal_end)
         temperature = self.temperature(strength)
-        terms |= self.distillation(student, self.taught(target, batch), coarse, present, temperature)
+        terms |= self.distillation(built.student, self.taught(built.target, batch), built.coarse, present, temperature)
 
         weights = self.weights(progress)
         loss = torch.stack([weights[name] * term for name, term in terms.items() if weights[name] > 0]).sum()
@@ -157,14 +156,27 @@ class AcwSkd(Objective):
         log = terms | {
             "temperature": temperature,
             "reversal": temperature.new_tensor(strength),
-            "health/norm_feature": feature.detach().float().norm(dim=1).mean(),
-            "health/norm_objective": built.detach().float().norm(dim=1).mean(),
-            "health/spread_feature": spread(feature),
-            "health/spread_objective": spread(built),
-            "health/dice_main": coarse_dice(student["logits"], largest),
-            "health/dice_objective": coarse_dice(built_logits, largest),
+            "health/norm_feature": built.student["feature"].detach().float().norm(dim=1).mean(),
+            "health/norm_objective": built.target["feature"].detach().float().norm(dim=1).mean(),
+            "health/spread_feature": spread(built.student["feature"]),
+            "health/spread_objective": spread(built.target["feature"]),
+            "health/dice_main": coarse_dice(built.student["logits"], largest),
+            "health/dice_objective": coarse_dice(built.target["logits"], largest),
         }
         return loss, {name: value.detach() for name, value in log.items()}
+
+    def build(self, network: Tapped, taps: Taps) -> Built:
+        """Coarse masks -> class-wise features -> FRMs -> F^, f^ and z^."""
+        coarse_logits = self.aux_head(taps.middle).float()
+        coarse = coarse_logits.detach().softmax(dim=1)
+        feature = pool(taps.penultimate, coarse)
+        class_features = self.class_wise(feature.float(), coarse)
+        rebuilt = self.rebuild(class_features)
+        context = torch.einsum("bkc,bkhw->bchw", self.vectors(rebuilt, coarse), coarse).to(feature.dtype)
+        built = self.frm(feature, torch.cat([feature, context, taps.middle], dim=1))
+        student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
+        target = {"feature": built, "vectors": rebuilt, "logits": self.head(built)}
+        return Built(coarse_logits, coarse, student, target)
 
     def weights(self, progress: float) -> dict[str, float]:
         """Of every term at this point of training."""
