@@ -9,7 +9,6 @@ z_a are made on a coarse grid and enlarged bilinearly.
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from acwskd_edge.commandline import Parser
 from acwskd_edge.errors import UsageError, exit_with
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from acwskd_edge.contract import Contract
@@ -61,17 +58,6 @@ def load(run: Path) -> tuple[Tapped, AcwSkd, Contract, str]:
     return network.eval(), objective.eval(), contract, recipe.data
 
 
-def logits_of(network: Tapped, objective: AcwSkd, images: Tensor) -> dict[str, Tensor]:
-    """Images (B, C, H, W) -> each head's logits (B, K, H, W), float32."""
-    import torch.nn.functional as F
-
-    taps = network.taps(images)
-    built = objective.build(network, taps)
-    found = dict(zip(HEADS, (taps.logits, built.target["logits"], built.coarse_logits), strict=True))
-    side = images.shape[-2:]
-    return {name: F.interpolate(one.float(), size=side, mode="bilinear") for name, one in found.items()}
-
-
 def measure(network: Tapped, objective: AcwSkd, contract: Contract, cases: list[Prepared]) -> list[Row]:
     """One row a head: head, dice, dice_<class>, nll."""
     import numpy as np
@@ -80,31 +66,35 @@ def measure(network: Tapped, objective: AcwSkd, contract: Contract, cases: list[
 
     from acwskd_edge.evaluate import score
     from acwskd_edge.preprocess import label_to_grid, normalise
+    from train.loop import segment_with_network
 
-    masks: dict[str, dict[int, NDArray[np.uint8]]] = {name: {} for name in HEADS}
-    losses: dict[str, list[float]] = {name: [] for name in HEADS}
-    for one in cases:
-        assert one.case.label is not None
-        images = torch.from_numpy(np.concatenate([normalise(piece, contract) for piece in one.pixels]))
-        truth = torch.from_numpy(
-            np.stack([label_to_grid(piece, contract) for piece in one.case.label]).astype(np.int64)
-        )
-        with torch.inference_mode():
-            for name, logits in logits_of(network, objective, images).items():
-                masks[name][id(one.pixels)] = logits.argmax(dim=1).to(torch.uint8).numpy()
-                losses[name].append(float(F.cross_entropy(logits, truth)))
+    class Head(torch.nn.Module):
+        """One head as a network of its own: images (B, C, H, W) -> logits (B, K, H, W), float32."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name, self.network, self.objective = name, network, objective
+
+        def forward(self, images: Tensor) -> Tensor:
+            taps = self.network.taps(images)
+            built = self.objective.build(self.network, taps)
+            logits = {"z": taps.logits, "z^": built.target["logits"], "z_a": built.coarse_logits}[self.name]
+            return F.interpolate(logits.float(), size=images.shape[-2:], mode="bilinear")
+
     rows = []
     for name in HEADS:
-        scores = score(partial(of_pixels, masks[name]), cases, contract).to_dict()
+        head = Head(name)
+        scores = score(segment_with_network(head, contract), cases, contract).to_dict()
+        losses = []
+        for one in cases:
+            assert one.case.label is not None
+            images = np.concatenate([normalise(piece, contract) for piece in one.pixels])
+            truth = np.stack([label_to_grid(piece, contract) for piece in one.case.label]).astype(np.int64)
+            with torch.inference_mode():
+                losses.append(float(F.cross_entropy(head(torch.from_numpy(images)), torch.from_numpy(truth))))
         per_class = {f"dice_{label}": value for label, value in scores["dice"].items()}
-        nll = round(float(np.mean(losses[name])), 6)
-        rows.append({"head": name, "dice": scores["mean_dice"], **per_class, "nll": nll})
+        rows.append({"head": name, "dice": scores["mean_dice"], **per_class, "nll": round(float(np.mean(losses)), 6)})
     return rows
-
-
-def of_pixels(masks: dict[int, NDArray[np.uint8]], pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """The masks that were made of these pixels."""
-    return masks[id(pixels)]
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ python -m train --model mynets:build --penultimate decoder.3 --aux decoder.1 --d
 python -m train --recipe student --data folder:data/mine --init runs/acdc --steps 500 --out runs/mine-tuned
 python -m train --recipe student --data acdc:data/acdc --accelerator cuda --devices 4 --out runs/student-4gpu
 """
+# Recipe fields with a flag of their own.
 FIELDS = ("data", "steps", "seed", "model", "penultimate", "aux", "init", "accelerator", "devices", "nodes")
 
 

@@ -28,7 +28,7 @@ def start_from(run: Path, network: nn.Module, model: str) -> list[str]:
     if theirs != model:
         raise UsageError(f"init {run} is a {theirs}, not a {model}", hint=f"--model {theirs}, or another run")
     source, _ = load_network(run / WEIGHTS, model if is_factory(model) else None)
-    own, given = network.state_dict(), source.state_dict()
-    fresh = [name for name, value in own.items() if value.shape != given[name].shape]
-    network.load_state_dict({name: own[name] if name in fresh else value for name, value in given.items()})
-    return fresh
+    own = network.state_dict()
+    fitting = {k: v for k, v in source.state_dict().items() if k in own and own[k].shape == v.shape}
+    network.load_state_dict(own | fitting)
+    return [name for name in own if name not in fitting]
