@@ -76,7 +76,7 @@ def test_a_mistake_is_one_line_before_anything_is_trained(
 
 
 def test_an_absent_grid_names_those_that_are_shipped() -> None:
-    with pytest.raises(ContractError, match="acdc, acdc-long, peers, phantom, unet-rate, or a YAML file"):
+    with pytest.raises(ContractError, match="acdc, acdc-128, acdc-224, acdc-long, peers, phantom, unet-rate, or a YAML file"):
         load_grid("nowhere")
 
 
