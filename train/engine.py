@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
+import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
@@ -101,7 +102,9 @@ class Engine:
             raise
 
     def _set_up_torch(self) -> None:
-        torch.set_num_threads(self.recipe.threads or max(1, (os.cpu_count() or 1) // self.recipe.devices))
+        threads = self.recipe.threads or max(1, (os.cpu_count() or 1) // self.recipe.devices)
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)  # it augments; with a pool as large as the machine, trainings side by side starve
         torch.backends.cudnn.benchmark = True  # every step has the same shapes
         # DDP on a 1x1 convolution whose weights lie channels last: true, and of no consequence.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")

@@ -32,6 +32,7 @@ from acwskd_edge.distill.losses import (
     label_fractions,
     reverse_gradient,
     segmentation_loss,
+    sum_by_class,
 )
 from acwskd_edge.distill.repeat import Repeat, Repeated
 from acwskd_edge.errors import UsageError
@@ -155,7 +156,7 @@ class AcwSkd(Objective):
         largest = top_class(truth)
         log = terms | {
             "temperature": temperature,
-            "reversal": temperature.new_tensor(strength),
+            "reversal": torch.full_like(temperature, strength),
             "health/norm_feature": built.student["feature"].detach().float().norm(dim=1).mean(),
             "health/norm_objective": built.target["feature"].detach().float().norm(dim=1).mean(),
             "health/spread_feature": spread(built.student["feature"]),
@@ -289,9 +290,10 @@ def spread(feature: Tensor) -> Tensor:
 def coarse_dice(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean foreground Dice of a batch: logits (B, K, h, w) against labels (B, h, w); 0 without foreground."""
     given, wanted, classes = top_class(logits).flatten(), labels.flatten(), logits.shape[1]
-    hits = torch.bincount(wanted[given == wanted], minlength=classes)[1:]
-    size = torch.bincount(wanted, minlength=classes)[1:]
-    total = torch.bincount(given, minlength=classes)[1:] + size
+    one = torch.ones_like(given, dtype=torch.float32)
+    hits = sum_by_class((given == wanted).float(), wanted, classes)[1:]
+    size = sum_by_class(one, wanted, classes)[1:]
+    total = sum_by_class(one, given, classes)[1:] + size
     return over_present(2 * hits / total.clamp(min=1), size > 0)
 
 

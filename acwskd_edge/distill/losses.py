@@ -22,10 +22,15 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     entropy = F.nll_loss(log_probability, labels)
     probability = log_probability.exp()
     flat = labels.flatten()
-    size = torch.bincount(flat, minlength=classes).to(probability.dtype)
     inside = probability.gather(1, labels[:, None]).flatten()
-    overlap = torch.zeros(classes, device=logits.device).index_add(0, flat, inside)
+    overlap = sum_by_class(inside, flat, classes)
+    size = sum_by_class(torch.ones_like(inside), flat, classes)
     return entropy + dice_loss(overlap, probability.sum(dim=(0, 2, 3)), size)
+
+
+def sum_by_class(values: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Values (N,) summed over the elements of each class, (K,); unlike bincount it does not make a GPU wait."""
+    return values.new_zeros(classes).index_add(0, labels, values)
 
 
 def fraction_loss(logits: Tensor, fractions: Tensor) -> Tensor:
