@@ -36,6 +36,7 @@ def row_of(run: Path, method: str = "", split: str = "val", rule: str = "skip-em
 
     from acwskd_edge.contract import Contract
     from benchmarks.cost import cost_of
+    from train.provenance import devices_of
 
     try:
         recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
@@ -65,6 +66,7 @@ def row_of(run: Path, method: str = "", split: str = "val", rule: str = "skip-em
         "step_ms": round(1000 * median(seconds), 1),
         "peak_mb": cost.get("peak_mb"),
         "macs": cost_of(contract)["macs"],
+        "device": ", then ".join(devices_of(run)),
         "commit": contract.provenance["code"].partition("+g")[2] or contract.provenance["code"],
     }
 

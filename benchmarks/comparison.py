@@ -86,9 +86,11 @@ def caption(rows: Sequence[Row], cases: Sequence[Row], reference: str, plain: st
     patients, count_of = len({row["patient"] for row in cases}), len({row["case"] for row in cases})
     split = {"val": "validation", "test": "test"}[first["split"]]
     steps = ", ".join(map(str, sorted({int(row["steps"]) for row in rows})))
+    devices = " or ".join(sorted({row["device"] for row in rows if row.get("device")} - {"cpu"}))
+    where = f", trained on {devices}" if devices else ""
     return (
         f"{first['dataset']}, {split} split: {count_of} cases of {patients} patients; {first['size']} pixels, "
-        f"{steps} steps, seeds {seeds}. Rule for a class that a case lacks: {first['rule']}. "
+        f"{steps} steps, seeds {seeds}{where}. Rule for a class that a case lacks: {first['rule']}. "
         "Dice over whole cases: per class the mean over cases, then over classes; ± is the standard deviation over "
         f"seeds. step: median training step relative to {plain}'s, not timed in turns. gain: Dice above {plain}'s"
         + (f"; {hardest} is its hardest class. " if hardest else ". ")

@@ -37,7 +37,7 @@ from acwskd_edge.preprocess import normalise
 from acwskd_edge.runtimes.torch_eager import load_network
 from train.engine import Engine
 from train.observe import Observer
-from train.provenance import code_version, environment
+from train.provenance import code_version, environment, record_environment
 from train.recipe import Recipe
 from train.start import start_from
 from train.state import STATE, WEIGHTS, Progress, load_state, save_state, save_weights
@@ -189,7 +189,7 @@ def fit(
     if engine.first:
         # Only now is it certain that data, model and objective exist, so a mistake leaves no run folder behind.
         write_atomic(out / RECIPE, yaml.safe_dump(recipe.to_dict(), sort_keys=False))
-        write_json(out / "environment.json", environment(engine, contract.provenance["split_sha256"]))
+        record_environment(out, environment(engine, contract.provenance["split_sha256"]), progress.step)
         observer = Observer(out, progress.history)
         if progress.step:
             print(f"continuing {out} at step {progress.step} of {recipe.steps}")

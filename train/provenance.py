@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acwskd_edge import __version__
+from acwskd_edge.files import write_json
 from acwskd_edge.machine import machine, versions
 
 if TYPE_CHECKING:
     from train.engine import Engine
 
+ENVIRONMENT = "environment.json"  # in a run folder
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "safetensors", "lightning-fabric", "nibabel", "h5py")
 
 
@@ -62,3 +65,22 @@ def environment(engine: Engine, split: str) -> dict[str, Any]:
         "packages": versions(tuple(("", name) for name in PACKAGES)),
         "split_sha256": split,
     }
+
+
+def record_environment(out: Path, now: dict[str, Any], step: int) -> None:
+    """Write environment.json; what a run that goes on at `step` was computed with before stays as `earlier`."""
+    path, earlier = out / ENVIRONMENT, []
+    if step and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        earlier = before.pop("earlier", [])
+        if before != now:
+            earlier.append({"until_step": step, **before})
+    write_json(path, {**now, "earlier": earlier} if earlier else now)
+
+
+def devices_of(run: Path) -> list[str]:
+    """What a run was computed on, in order, each once; empty for a run of before environments were recorded."""
+    if not (run / ENVIRONMENT).exists():
+        return []
+    found = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    return list(dict.fromkeys(one["device"] for one in [*found.get("earlier", []), found]))

@@ -21,6 +21,7 @@ from acwskd_edge.data.slices import Augment, TrainingSlices
 from acwskd_edge.errors import RefusedError, UsageError
 from acwskd_edge.models import build_model
 from train.loop import finished, train
+from train.provenance import devices_of, record_environment
 from train.recipe import Recipe, from_dict
 
 
@@ -44,6 +45,17 @@ def test_a_run_says_what_it_was_made_with(tiny_run: Path) -> None:
     cost = json.loads((tiny_run / "cost.json").read_text())
     assert cost["step_ms"] > 0
     assert cost["peak_mb"] > 50
+
+
+def test_a_run_that_goes_on_elsewhere_says_where_it_was_before(tmp_path: Path) -> None:
+    for step, device in [(0, "cpu"), (40, "cpu"), (60, "NVIDIA T4"), (80, "cpu")]:
+        record_environment(tmp_path, {"device": device, "threads": 1}, step)
+    said = json.loads((tmp_path / "environment.json").read_text())
+    assert said["device"] == "cpu"
+    assert [(one["until_step"], one["device"]) for one in said["earlier"]] == [(60, "cpu"), (80, "NVIDIA T4")]
+    assert devices_of(tmp_path) == ["cpu", "NVIDIA T4"]
+    record_environment(tmp_path, {"device": "cpu"}, 0)
+    assert devices_of(tmp_path) == ["cpu"]
 
 
 def test_the_checkpoint_holds_the_deployed_network_and_nothing_else(tiny_run: Path) -> None:
