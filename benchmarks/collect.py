@@ -66,7 +66,7 @@ def row_of(run: Path, method: str = "", split: str = "val", rule: str = "skip-em
         "step_ms": round(1000 * median(seconds), 1),
         "peak_mb": cost.get("peak_mb"),
         "macs": cost_of(contract)["macs"],
-        "device": ", then ".join(devices_of(run)),
+        "device": " then ".join(devices_of(run)),
         "commit": contract.provenance["code"].partition("+g")[2] or contract.provenance["code"],
     }
 

@@ -74,6 +74,14 @@ def test_the_test_is_paired_over_patients(table: Table) -> None:
     assert cell(table, "plain", "p") == "-"
 
 
+def test_the_caption_names_the_gpu_that_trained(table: Table) -> None:
+    assert "trained on" not in table.caption
+    rows, cases = results({"plain": 0.0, "own": 1.0})
+    devices = {"plain": "cpu", "own": "NVIDIA T4"}
+    table = compare(GRID, [{**row, "device": devices[row["method"]]} for row in rows], cases)
+    assert "seeds 0, 1, trained on NVIDIA T4." in table.caption
+
+
 def test_steps_are_a_column_where_they_differ(table: Table) -> None:
     assert "steps" not in table.head
     rows, cases = results({"plain": 0.0, "own": 1.0})

@@ -69,6 +69,7 @@ class TestSweep:
         wanted = ("dataset", "split", "model", "method", "seed", "steps", "size")
         assert [row[name] for name in wanted] == ["flare22", "val", "s2d16", "kd", "0", "4", "32"]
         assert row.keys() >= {"dice", "dice_liver", "hd95", "step_ms", "peak_mb", "commit", "settings", "threads"}
+        assert row["device"] == "cpu"
         scores = json.loads((root / "runs/kd/seed0/validation.json").read_text())
         assert float(row["dice"]) == scores["mean_dice"]
         cases = [one for one in read_csv(root / "results/boxes-cases.csv") if one["method"] == "kd"]
