@@ -156,7 +156,7 @@ class AcwSkd(Objective):
         largest = top_class(truth)
         log = terms | {
             "temperature": temperature,
-            "reversal": torch.full_like(temperature, strength),
+            "reversal": temperature.new_full((), strength),
             "health/norm_feature": built.student["feature"].detach().float().norm(dim=1).mean(),
             "health/norm_objective": built.target["feature"].detach().float().norm(dim=1).mean(),
             "health/spread_feature": spread(built.student["feature"]),

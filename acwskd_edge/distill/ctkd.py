@@ -52,4 +52,4 @@ class Ctkd(Offline):
         temperature = self.temperature(reversal)
         kd = distill(logits, self.ask(images).logits, temperature)
         loss, terms = weigh({"seg": segmentation_loss(logits, labels), "kd": kd}, seg=use.seg, kd=use.kd)
-        return loss, terms | {"temperature": temperature.detach(), "reversal": images.new_tensor(reversal)}
+        return loss, terms | {"temperature": temperature.detach(), "reversal": images.new_full((), reversal)}

@@ -63,7 +63,7 @@ class PsKd(Objective):
             "soft": F.cross_entropy(logits.float(), self.predict(images) if epoch else labels),
         }
         loss, log = weigh(terms, hard=-alpha, soft=alpha)
-        return loss, log | {"alpha": images.new_tensor(alpha)}
+        return loss, log | {"alpha": images.new_full((), alpha)}
 
     def predict(self, images: Tensor) -> Tensor:
         """p_{t-1}: the past network's probabilities (B, K, H, W) float32, without gradient."""
