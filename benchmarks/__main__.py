@@ -45,6 +45,12 @@ def command_line() -> Parser:
         "--seconds", type=float, default=20.0, help="per row and way of timing it, after which rounds end (20)"
     )
     parser.add_argument(
+        "--passes",
+        type=int,
+        default=3,
+        help="of rounds, after each of which the timings are kept (3)",
+    )
+    parser.add_argument(
         "--without",
         action="append",
         default=[],
@@ -78,6 +84,8 @@ def main() -> int:
         raise UsageError(f"--threads {args.threads}", allowed="1 or more")
     if args.runs < FEWEST:
         raise UsageError(f"--runs {args.runs}", allowed=f"{FEWEST} or more, or a median says nothing")
+    if args.passes < 1:
+        raise UsageError(f"--passes {args.passes}", allowed="1 or more")
     for name in ("precision_of_median", "seconds", "slower", "dice_drop", "larger"):
         if not getattr(args, name) >= 0:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(args, name)}", allowed="0 or more")
@@ -93,6 +101,7 @@ def main() -> int:
         runs=args.runs,
         seconds=args.seconds,
         precision=args.precision_of_median / 100,
+        passes=args.passes,
         split=args.split,
         data=args.data,
         again=args.again,

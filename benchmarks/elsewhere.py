@@ -35,7 +35,7 @@ def row_elsewhere(
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
     """Timings of another machine, as the report has them; its warm-up is its own business."""
-    return Timings(tuple(milliseconds), WarmUp(0, True)).to_dict()
+    return Timings.of(milliseconds, WarmUp(0, True)).to_dict()
 
 
 def set_ratios(rows: list[Row]) -> None:

@@ -64,7 +64,7 @@ def measure(size: int, names: list[str], kinds: list[Kind], args: Any) -> list[R
     """One row per network, runtime and precision on a grid; the networks of the grid are timed together."""
     from tqdm import tqdm
 
-    from acwskd_edge.bench.latency import interleave
+    from acwskd_edge.bench.latency import TURN, interleave
     from acwskd_edge.errors import MissingDependency
     from benchmarks.emitted import blank_contract, emit, forward
 
@@ -89,7 +89,7 @@ def measure(size: int, names: list[str], kinds: list[Kind], args: Any) -> list[R
             key = f"{name} {' '.join(kind)}"
             calls[key], places[key] = forward(found, kind, contract), row
     print(f"timing {len(calls)} artefacts at {size}x{size}, up to {args.runs} rounds", file=sys.stderr, flush=True)
-    timings = interleave(calls, args.runs)
+    timings = interleave(calls, args.runs, turn=TURN)
     for key, row in places.items():
         row |= {"latency": timings[key].to_dict(), "speedup": speedup_of(key, timings)}
     return rows
@@ -200,7 +200,7 @@ def surroundings(args: Any, names: list[str], kinds: list[Kind]) -> dict[str, An
         "threads": 1,
         "rounds": args.runs,
         "weights": "random",
-        "speedup": f"median over rounds of the time of {BASELINE}, same runtime and precision, over the row's",
+        "speedup": f"geometric mean over rounds of the time of {BASELINE}, same runtime and precision, over the row's",
     }
     return {"settings": settings, "machine": machine(), "versions": versions(tuple(dict.fromkeys(packages)))}
 

@@ -65,7 +65,7 @@ class Row:
 
     @property
     def family(self) -> str:
-        """Rows of one family are timed in alternation: one runtime with all its ways to run."""
+        """One runtime with all its ways to run: a row is compared with the baseline's of its family."""
         return self.runtime.partition("-")[0]
 
     def key(self, *facts: Any) -> str:

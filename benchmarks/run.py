@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from acwskd_edge.bench.conditions import keep_freed_memory, pinned, watched
+from acwskd_edge.bench.latency import TURN
 from acwskd_edge.bundle import MANIFEST
 from acwskd_edge.contract import Contract
 from acwskd_edge.data import DataSet, Split, cases_in
@@ -35,7 +36,7 @@ from benchmarks.rows import Row, rows_of, to_dict
 from benchmarks.store import Store, digest
 from benchmarks.subjects import Subject, open_all
 from benchmarks.table import text_table
-from benchmarks.timing import around, measure_fresh, raw_image, time_rows
+from benchmarks.timing import Effort, around, measure_fresh, raw_image, time_rows
 from benchmarks.words import commands, headlines, warnings
 
 SCHEMA = 2
@@ -54,6 +55,8 @@ class Settings:
     runs: int = 200  # rounds at most
     seconds: float = 20.0  # per timed subject, after which no further rounds begin
     precision: float = 0.03  # share of the median; narrower 95 % intervals end the rounds
+    passes: int = 3  # of rounds; a killed run continues with the next
+    turn: float = TURN  # seconds that a row's runs fill in every round
     split: Split = GATE_SPLIT
     data: str | None = None
     again: bool = False
@@ -171,7 +174,8 @@ def key_of(subjects: list[Subject], external: list[Row], settings: Settings) -> 
         SCHEMA,
         [[one.name, one.role, one.hashes(), one.contract.to_json()] for one in subjects],
         [[row.id, row.latency] for row in external],
-        [settings.threads, settings.runs, settings.seconds, settings.precision, settings.split, settings.data],
+        [settings.threads, settings.runs, settings.seconds, settings.precision, settings.passes, settings.turn],
+        [settings.split, settings.data],
         sorted(settings.without),
         tools(),
         machine(),
@@ -198,17 +202,13 @@ def measure(
     rows = [row for subject in subjects for row in rows_of(subject) if row.runtime not in settings.without]
     image = raw_image(subjects)
     setting = digest(tools(), machine())
-    limits = {
-        "runs": settings.runs,
-        "seconds_per_subject": settings.seconds,
-        "precision": settings.precision,
-    }
+    effort = Effort(settings.runs, settings.seconds, settings.precision, settings.passes, settings.turn)
     with compiled_anew(), pinned(settings.threads) as cores:
         measure_fresh(rows, image, settings.threads, store, setting)
         execute_rows(rows, cases, settings.threads, store, digest(setting, settings.data))
         keep_freed_memory()
         with watched(cores) as conditions:
-            time_rows(rows, image, settings.threads, limits, store, key)
+            time_rows(rows, image, settings.threads, effort, store, key)
             beside = {one.name: around(one, image) for one in subjects}
     if not any(row.failed for row in rows):
         store.clear("latency")
@@ -217,7 +217,7 @@ def measure(
         "schema": SCHEMA,
         "key": key,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "settings": {"threads": settings.threads, "split": settings.split, **limits},
+        "settings": {"threads": settings.threads, "split": settings.split, **asdict(effort)},
         "image": list(image.shape),
         "data": {"kind": subjects[-1].contract.provenance.get("data"), "split": settings.split, "cases": cases.ids},
         "labels": [asdict(one) for one in subjects[-1].contract.labels],

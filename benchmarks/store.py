@@ -38,7 +38,11 @@ class Store:
 
     def put(self, section: str, key: str, facts: Any) -> None:
         """Add and write."""
-        self.sections[section][key] = facts
+        self.put_all(section, {key: facts})
+
+    def put_all(self, section: str, facts: dict[str, Any]) -> None:
+        """Add several and write once."""
+        self.sections[section] |= facts
         write_json(self.path, self.sections)
 
     def clear(self, section: str) -> None:

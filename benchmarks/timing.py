@@ -1,8 +1,10 @@
-"""Latency of rows: the network alone, and from raw pixels to mask, each runtime's rows in alternation."""
+"""Latency of rows: the network alone, and from raw pixels to mask, all rows in alternation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from acwskd_edge.bench import fresh
-from acwskd_edge.bench.latency import Timings, interleave, speedup
+from acwskd_edge.bench.latency import MIN_RUNS, WARM_UP_SECONDS, Timings, WarmUp, interleave, joined, ratios, summary
 from acwskd_edge.contract import Contract
 from acwskd_edge.errors import AcwskdError, MissingDependency
 from acwskd_edge.evaluate import feed
@@ -21,6 +23,7 @@ from benchmarks.rows import Row, obstacle
 from benchmarks.store import Store
 from benchmarks.subjects import Subject
 
+AGAIN_SECONDS = 0.3  # of warming up what an earlier pass warmed
 AROUND_RUNS = 20  # timed runs of what happens before and after the network
 
 
@@ -77,65 +80,132 @@ def measure_fresh(rows: list[Row], image: NDArray[np.generic], threads: int, sto
             store.put("fresh", key, row.fresh)
 
 
-def time_rows(
-    rows: list[Row], image: NDArray[np.generic], threads: int, limits: dict[str, Any], store: Store, setting: str
-) -> None:
-    """Time what is not timed yet, family by family; finished families are in the store.
+@dataclass(frozen=True)
+class Effort:
+    """How long rows are timed."""
 
-    A rerun times the rows that are missing together with the baseline's of their family, for their ratios.
+    runs: int  # rounds at most, in all passes together
+    seconds_per_subject: float  # in all passes together, after which rounds end
+    precision: float  # share of the median; a pass ends once every subject's interval is narrower
+    passes: int  # each is kept when it ends
+    turn: float  # seconds that a row's runs fill in every round, as far as whole runs can
+
+
+def time_rows(
+    rows: list[Row], image: NDArray[np.generic], threads: int, effort: Effort, store: Store, setting: str
+) -> None:
+    """Time what is not timed yet, all rows of all runtimes in alternation; finished passes are in the store.
+
+    A machine may be slow for minutes, and one network then suffers more than another: rows that take turns all the
+    time meet the same minutes. A rerun times the rows that are missing together with the baseline's in the same
+    runtimes, for their ratios.
 
     Args:
-        limits: runs, seconds_per_subject and precision of `interleave`.
         setting: key of the whole report; other measurements do not count.
     """
     timed = [row for row in rows if row.path and not row.failed and not row.not_timed]
-    for row in timed:
-        take(row, store.get("latency", row.key(setting)))
-    for family in tqdm(list(dict.fromkeys(row.family for row in timed)), "timing", disable=None):
-        own = [row for row in timed if row.family == family]
-        waiting = [row for row in own if row.latency is None]
+    runtimes: dict[str, Runtime] = {}  # loaded once, when first wanted
+    parts: dict[str, list[Part]] = {row.id: [] for row in timed}
+    for number in tqdm(range(effort.passes), f"timing {len(timed)} rows, pass", disable=None):
+        known = {row.id: store.get("latency", row.key(setting, number)) for row in timed}
+        live = [row for row in timed if not row.failed]
+        waiting = [row for row in live if known[row.id] is None]
+        families = {row.family for row in waiting if row.subject.role != "baseline"}
+        session = [row for row in live if row in waiting or (row.subject.role == "baseline" and row.family in families)]
         if waiting:
-            session = [row for row in own if row in waiting or row.subject.role == "baseline"]
-            time_session(session, waiting, image, threads, limits)
-            for row in waiting:
-                if not row.failed:
-                    facts = {"latency": row.latency, "speedup": row.speedup, "end_to_end": row.end_to_end}
-                    store.put("latency", row.key(setting), facts)
+            found = time_session(session, waiting, runtimes, image, threads, effort)
+            known |= {row.id: part.to_json() for row, part in found}
+            store.put_all("latency", {row.key(setting, number): known[row.id] for row, _ in found})
+        for row in timed:
+            if not row.failed:
+                parts[row.id].append(Part.from_json(known[row.id]))
+    for row in timed:
+        if not row.failed:
+            take(row, parts[row.id])
 
 
-def take(row: Row, facts: dict[str, Any] | None) -> None:
-    """Facts of the store, if there are any."""
-    if facts:
-        row.latency, row.speedup, row.end_to_end = (facts[key] for key in ("latency", "speedup", "end_to_end"))
+@dataclass(frozen=True)
+class Part:
+    """What one pass found of a row."""
+
+    network: Timings
+    whole: Timings  # from raw pixels to mask
+    against: dict[str, dict[str, Any] | None]  # see against(): id, and every round's ratios of network and whole
+
+    def to_json(self) -> dict[str, Any]:
+        """For the store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Part:
+        """From the store."""
+        network, whole = (
+            Timings(tuple(map(tuple, one["rounds"])), WarmUp(**one["warm_up"]), one["stopped"])
+            for one in (facts["network"], facts["whole"])
+        )
+        return cls(network, whole, facts["against"])
+
+
+def take(row: Row, parts: list[Part]) -> None:
+    """All passes of a row as its figures."""
+    row.latency = joined([one.network for one in parts]).to_dict()
+    row.end_to_end = joined([one.whole for one in parts]).to_dict()
+    row.speedup, row.end_to_end["speedup"] = (
+        {name: ratio_of([part.against[name] for part in parts], what) for name in parts[0].against}
+        for what in ("network", "whole")
+    )
+
+
+def ratio_of(found: list[dict[str, Any] | None], what: str) -> dict[str, Any] | None:
+    """The ratio over all passes in which the baseline ran; None without one."""
+    ran = [one for one in found if one]
+    return {"against": ran[0]["id"], **summary([v for one in ran for v in one[what]])} if ran else None
 
 
 def time_session(
-    session: list[Row], waiting: list[Row], image: NDArray[np.generic], threads: int, limits: dict[str, Any]
-) -> None:
-    """All rows of a session in alternation; results go to those that wait, an error to the row that raised it."""
+    session: list[Row],
+    waiting: list[Row],
+    runtimes: dict[str, Runtime],
+    image: NDArray[np.generic],
+    threads: int,
+    effort: Effort,
+) -> list[tuple[Row, Part]]:
+    """One pass over all rows of a session; what was found of those that wait. A row that raised has the error.
+
+    Args:
+        runtimes: of rows by id; what is missing is loaded.
+    """
     calls: dict[str, Callable[[], object]] = {}
+    warm = all(row.id in runtimes for row in session)
     for row in session:
         try:
-            runtime = row.load(threads)
+            if row.id not in runtimes:
+                runtimes[row.id] = row.load(threads)
         except Exception as error:  # what a damaged file or a foreign library raises
             row.failed = told(error)
             continue
-        calls |= calls_of(row, runtime, image)
+        calls |= calls_of(row, runtimes[row.id], image)
     errors: dict[str, Exception] = {}
-    timings = interleave(calls, **limits, failed=errors)
+    timings = interleave(
+        calls,
+        math.ceil(effort.runs / effort.passes),
+        seconds_per_subject=effort.seconds_per_subject / effort.passes,
+        precision=effort.precision,
+        failed=errors,
+        turn=effort.turn,
+        warm_up_seconds=AGAIN_SECONDS if warm else WARM_UP_SECONDS,
+        fewest=math.ceil(MIN_RUNS / effort.passes),
+    )
     for row in session:
         trouble = errors.get(row.id) or errors.get(whole(row))
         if trouble:
             row.failed = told(trouble)
     ready = [row for row in session if not row.failed]
-    for row in ready:
-        if row in waiting:
-            row.latency = timings[row.id].to_dict()
-            row.speedup = ratios(row, ready, {one.id: timings[one.id] for one in ready})
-            row.end_to_end = {
-                **timings[whole(row)].to_dict(),
-                "speedup": ratios(row, ready, {one.id: timings[whole(one)] for one in ready}),
-            }
+    return [
+        (row, Part(timings[row.id], timings[whole(row)], against(row, ready, timings)))
+        for row in ready
+        if row in waiting
+    ]
 
 
 def whole(row: Row) -> str:
@@ -155,12 +225,12 @@ def told(error: Exception) -> str:
     return " ".join(text.split())[:400]
 
 
-def ratios(row: Row, rows: list[Row], timings: dict[str, Timings]) -> dict[str, Any]:
-    """Times faster than the baseline in the same runtime and io: at the same precision, and at fp32.
+def against(row: Row, rows: list[Row], timings: dict[str, Timings]) -> dict[str, dict[str, Any] | None]:
+    """Times faster than the baseline in the same runtime and io, round by round: at the same precision, and at fp32.
 
     Null where the baseline has no such artefact, and on the baseline's own row.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, Any] | None] = {}
     for name, precision in (("same_precision", row.precision), ("fp32", "fp32")):
         others = [
             one
@@ -169,7 +239,10 @@ def ratios(row: Row, rows: list[Row], timings: dict[str, Timings]) -> dict[str, 
             and (one.runtime, one.io, one.precision) == (row.runtime, row.io, precision)
             and one is not row
         ]
-        found[name] = {"against": others[0].id, **speedup(timings[row.id], timings[others[0].id])} if others else None
+        found[name] = None
+        if others:
+            network, way = (ratios(timings[of(row)], timings[of(others[0])]) for of in (lambda one: one.id, whole))
+            found[name] = {"id": others[0].id, "network": network, "whole": way}
     return found
 
 

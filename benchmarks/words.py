@@ -78,7 +78,8 @@ def speed_sentence(row: dict[str, Any], other: dict[str, Any], threads: int) -> 
     found = row["speedup"]["same_precision"]
     ratio, (low, high) = found["ratio"], found["ci95"] or (found["ratio"], found["ratio"])
     place = f"{RUNTIME_NAMES.get(row['runtime'], row['runtime'])} {row['precision']}"
-    how = f"median of {row['latency']['n']} paired rounds, {threads} thread{'s' if threads > 1 else ''}"
+    rounds = row["latency"].get("rounds", row["latency"]["n"])
+    how = f"mean of {rounds} paired rounds, {threads} thread{'s' if threads > 1 else ''}"
     if low <= 1 <= high:
         return (
             f"{row['model']} and {other['model']} are equally fast in {place} as far as this measurement shows "

@@ -6,7 +6,7 @@ The document is whole after every step, and a later call that is given it contin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -139,7 +139,7 @@ def time_all(
             for name, slot in slots.items():
                 values = (*slot["samples_ms"], *(round(one, 5) for one in timed[name].milliseconds))
                 slot["samples_ms"] = list(values)
-                slot["latency"] = replace(timed[name], milliseconds=values).to_dict()
+                slot["latency"] = Timings.of(values, timed[name].warm_up, timed[name].stopped).to_dict()
             for row in rows.values():
                 row["times_fp32"] = against_fp32(row, list(rows.values()))
             tell(f"timed {len(values)} of {settings.runs} rounds")
@@ -199,4 +199,4 @@ def against_fp32(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, A
 
 def timings(row: dict[str, Any]) -> Timings:
     """A row's network alone."""
-    return Timings(tuple(row[MODEL]["samples_ms"]), WarmUp(0, True))
+    return Timings.of(row[MODEL]["samples_ms"], WarmUp(0, True))

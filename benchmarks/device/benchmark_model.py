@@ -114,7 +114,7 @@ def record(row: dict[str, Any], code: int, output: str) -> None:
     least = [one for one in (before["min_ms"], said["min_ms"]) if one is not None]
     row[MODEL] = {
         "latency": {
-            **Timings(tuple(samples), WarmUp(WARM_UP, True)).to_dict(),
+            **Timings.of(samples, WarmUp(WARM_UP, True)).to_dict(),
             "n": before["n"] + said["n"],
             "p90_ms": None,
             "p99_ms": None,

@@ -32,7 +32,7 @@ def measure(sleeper: None) -> Measure:
     def run(
         students: list[Path], baseline: Path, raises: type[Exception] | None = None, **options: Any
     ) -> dict[str, Any]:
-        settings = Settings(tuple(students), baseline, **{"runs": 10, "seconds": 2.0, **options})
+        settings = Settings(tuple(students), baseline, **{"runs": 10, "seconds": 2.0, "turn": 0.0, **options})
         folder = options.get("out") or students[0] / "report"
         if raises:
             with pytest.raises(raises):

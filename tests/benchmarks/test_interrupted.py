@@ -49,9 +49,9 @@ def test_a_rerun_measures_only_what_failed(
     sessions: list[tuple[list[str], list[str]]] = []
     real = timing.time_session
 
-    def spy(session: list[Row], waiting: list[Row], *rest: Any) -> None:
+    def spy(session: list[Row], waiting: list[Row], *rest: Any) -> Any:
         sessions.append(([one.id for one in session], [one.id for one in waiting]))
-        real(session, waiting, *rest)
+        return real(session, waiting, *rest)
 
     monkeypatch.setattr(timing, "time_session", spy)
     second = measure([run], baseline, raises=RowsFailed)
@@ -64,25 +64,25 @@ def test_a_rerun_measures_only_what_failed(
     assert json.loads((run / "report/measurements.json").read_text())["latency"] == {}
 
 
-def test_a_killed_run_continues_with_the_next_family(
+def test_a_killed_run_continues_with_the_next_pass(
     tmp_path: Path, acdc_folder: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path / "one", acdc_folder)
-    real, families = timing.time_session, []
+    real, passes = timing.time_session, []
 
-    def killed(session: list[Row], *rest: Any) -> None:
-        families.append(session[0].family)
-        if len(families) == 2:
+    def killed(session: list[Row], *rest: Any) -> Any:
+        passes.append(len(session))
+        if len(passes) == 2:
             raise KeyboardInterrupt
-        real(session, *rest)
+        return real(session, *rest)
 
     monkeypatch.setattr(timing, "time_session", killed)
     with pytest.raises(KeyboardInterrupt):
-        measure([run], run)
+        measure([run], run, passes=2)
     assert not (run / "report/report.json").exists()
-    report = measure([run], run)
-    assert families == ["torch", "sleeper", "sleeper"]
-    assert all(one["latency"] for one in report["rows"])
+    report = measure([run], run, passes=2)
+    assert passes == [4, 4, 4]
+    assert all(one["latency"]["rounds"] == 10 for one in report["rows"])
 
 
 def test_an_artefact_of_another_architecture_is_named(tmp_path: Path, acdc_folder: Path, measure: Measure) -> None:

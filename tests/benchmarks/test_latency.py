@@ -14,9 +14,12 @@ from acwskd_edge.bench.latency import (
     Timings,
     WarmUp,
     interleave,
+    joined,
     median_interval,
     percentile,
     speedup,
+    student,
+    summary,
     warm_up,
 )
 
@@ -62,6 +65,15 @@ def test_rounds_alternate_and_each_timed_run_follows_an_untimed_one_of_the_same_
     timed = interleave(calls, 4, clock)
     assert "".join(clock.log[-24:]) == "aabbccccbbaa" * 2
     assert all(len(one.milliseconds) == 4 for one in timed.values())
+
+
+def test_a_turn_has_so_many_runs_of_a_fast_subject_as_fill_it() -> None:
+    clock = FakeClock()
+    calls = {"slow": clock.subject("slow", [400.0]), "fast": clock.subject("fast", [4.0])}
+    timed = interleave(calls, 4, clock, turn=0.1)
+    assert {name: {len(one) for one in found.rounds} for name, found in timed.items()} == {"slow": {1}, "fast": {25}}
+    assert timed["fast"].to_dict()["n"] == 100
+    assert timed["fast"].to_dict()["rounds"] == 4
 
 
 def test_the_budget_ends_the_rounds_in_pairs_and_equally_for_all() -> None:
@@ -112,11 +124,37 @@ def test_median_interval_covers_the_median_as_often_as_it_says() -> None:
 
 def test_a_ratio_is_taken_within_rounds_so_drift_cancels() -> None:
     drift = [1.0 + 0.2 * i for i in range(20)]
-    fast = Timings(tuple(2.0 * one for one in drift), WarmUp(10, True))
-    slow = Timings(tuple(6.0 * one for one in drift), WarmUp(10, True))
+    fast = Timings.of(tuple(2.0 * one for one in drift), WarmUp(10, True))
+    slow = Timings.of(tuple(6.0 * one for one in drift), WarmUp(10, True))
     found = speedup(fast, slow)
     assert found["ratio"] == pytest.approx(3.0)
     assert found["ci95"] == pytest.approx([3.0, 3.0])
+
+
+def test_a_ratio_is_the_geometric_mean_with_students_interval() -> None:
+    found = summary([10.0, 40.0] * 5)
+    assert found["ratio"] == pytest.approx(20.0)
+    half = 2.2622 * math.log(2) * math.sqrt(10 / 9) / math.sqrt(10)  # t(.975, 9)
+    assert found["ci95"] == pytest.approx([20 * math.exp(-half), 20 * math.exp(half)], rel=1e-3)
+    assert summary([2.0] * 5) == {"ratio": 2.0, "ci95": None}
+
+
+@pytest.mark.parametrize(("freedom", "expected"), [(5, 2.5706), (9, 2.2622), (29, 2.0452), (199, 1.9720)])
+def test_student_is_that_of_the_tables(freedom: int, expected: float) -> None:
+    assert student(freedom) == pytest.approx(expected, abs=3e-3)
+
+
+def test_a_turn_counts_with_its_mean_in_a_ratio_and_its_median_in_a_latency() -> None:
+    fast = Timings(((1.0, 1.0, 4.0),) * 10, WarmUp(10, True))
+    slow = Timings(((60.0,),) * 10, WarmUp(10, True))
+    assert speedup(fast, slow)["ratio"] == pytest.approx(30.0)
+    assert fast.to_dict()["median_ms"] == 1.0
+    assert fast.to_dict()["p90_ms"] == 4.0
+
+
+def test_sessions_are_joined() -> None:
+    parts = [Timings(((1.0, 2.0), (3.0,)), WarmUp(4, True), "budget"), Timings(((5.0,),), WarmUp(6, False), "precise")]
+    assert joined(parts) == Timings(((1.0, 2.0), (3.0,), (5.0,)), WarmUp(10, True), "budget")
 
 
 def test_same_against_same_is_near_one_and_a_planted_slower_artefact_is_found() -> None:
@@ -135,7 +173,7 @@ def test_same_against_same_is_near_one_and_a_planted_slower_artefact_is_found() 
 
 
 def test_a_summary_has_its_numbers_in_order() -> None:
-    summary = Timings(tuple(float(v) for v in range(1, 41)), WarmUp(12, True)).to_dict()
+    summary = Timings.of(tuple(float(v) for v in range(1, 41)), WarmUp(12, True)).to_dict()
     assert summary["n"] == 40
     assert summary["warm_up"] == 12
     low, high = summary["median_ci95_ms"]
