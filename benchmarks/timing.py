@@ -110,7 +110,7 @@ def time_rows(
         known = {row.id: store.get("latency", row.key(setting, number)) for row in timed}
         live = [row for row in timed if not row.failed]
         waiting = [row for row in live if known[row.id] is None]
-        families = {row.family for row in waiting if row.subject.role != "baseline"}
+        families = {row.family for row in waiting}
         session = [row for row in live if row in waiting or (row.subject.role == "baseline" and row.family in families)]
         if waiting:
             found = time_session(session, waiting, runtimes, image, threads, effort)

@@ -101,7 +101,7 @@ def warm_up(
         spent += timed(call, 1, clock)
         before, latest = spent[-2 * WINDOW : -WINDOW], spent[-WINDOW:]
         steady = len(before) == WINDOW and median(latest) >= STEADY * median(before)
-    return WarmUp(len(spent), steady, round(median(spent[-WINDOW:]), 4))
+    return WarmUp(len(spent), steady, median(spent[-WINDOW:]))
 
 
 def interleave(
