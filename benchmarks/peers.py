@@ -88,8 +88,8 @@ def measure(size: int, names: list[str], kinds: list[Kind], args: Any) -> list[R
             row |= {"mb": round(found.stat().st_size / 1e6, 3), **coverage(kind, found)}
             key = f"{name} {' '.join(kind)}"
             calls[key], places[key] = forward(found, kind, contract), row
-    print(f"timing {len(calls)} artefacts at {size}x{size}, up to {args.runs} rounds", file=sys.stderr, flush=True)
-    timings = interleave(calls, args.runs, turn=TURN)
+    print(f"timing {len(calls)} artefacts at {size}x{size}, up to {args.rounds} rounds", file=sys.stderr, flush=True)
+    timings = interleave(calls, args.rounds, turn=TURN)
     for key, row in places.items():
         row |= {"latency": timings[key].to_dict(), "speedup": speedup_of(key, timings)}
     return rows
@@ -198,7 +198,7 @@ def surroundings(args: Any, names: list[str], kinds: list[Kind]) -> dict[str, An
         "channels": args.channels,
         "classes": args.classes,
         "threads": 1,
-        "rounds": args.runs,
+        "rounds": args.rounds,
         "weights": "random",
         "speedup": f"geometric mean over rounds of the time of {BASELINE}, same runtime and precision, over the row's",
     }
@@ -229,14 +229,16 @@ def main() -> int:
     )
     parser.add_argument("--channels", type=int, default=1, help="of the image (1)")
     parser.add_argument("--classes", type=int, default=4, help="with background (4, as ACDC)")
-    parser.add_argument("--runs", type=int, default=50, help="timed runs of every artefact (50)")
+    parser.add_argument("--rounds", type=int, default=50, help="turns of every artefact, a tenth of a second each (50)")
     parser.add_argument("--work", type=Path, default=Path("runs/peers"), help="artefacts stay here (runs/peers)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write; the CSV lies beside it")
     args = parser.parse_args()
     names = chosen(args.models, list(PEERS), "--models")
     sizes = chosen(args.sizes, [str(side) for side in range(32, 1025, 32)], "--sizes")
-    if not names or not sizes or args.runs < 10 or args.channels < 1 or args.classes < 2:
-        raise UsageError("nothing to measure", allowed="models, sizes, --runs 10 or more, 1 channel, 2 classes or more")
+    if not names or not sizes or args.rounds < 10 or args.channels < 1 or args.classes < 2:
+        raise UsageError(
+            "nothing to measure", allowed="models, sizes, --rounds 10 or more, 1 channel, 2 classes or more"
+        )
 
     import torch
 

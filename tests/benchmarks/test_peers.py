@@ -104,14 +104,14 @@ def test_the_table_is_written_and_recognised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "peers.json"
-    words = ["peers", "--models", "s2d16,unext_s,smp_mobilenet_v3_small", "--sizes", "32", "--runs", "10"]
+    words = ["peers", "--models", "s2d16,unext_s,smp_mobilenet_v3_small", "--sizes", "32", "--rounds", "10"]
     words += ["--runtimes", "onnxruntime:fp32", "--work", str(tmp_path / "work"), "-o", str(out)]
     monkeypatch.setattr("sys.argv", words)
     assert main() == 0
     found = json.loads(out.read_text())
     timed = [row for row in found["rows"] if "latency" in row]
     assert {row["model"] for row in timed} >= {"s2d16", "unext_s"}
-    assert all(row["latency"]["n"] == 10 for row in timed)
+    assert all(row["latency"]["rounds"] == 10 for row in timed)
     assert len(list(csv.DictReader(out.with_suffix(".csv").read_text().splitlines()))) == 3
     assert main() == 0
     assert "32x32: measured already" in capsys.readouterr().err
