@@ -1,16 +1,22 @@
-"""A sweep's learning curves: validation Dice against the step, a line and a band over seeds for every method."""
+"""A sweep's pictures: learning curves, a line and a band over seeds for every method; and every seed's Dice as a dot."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.collect import Row, numbers
 from benchmarks.grid import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Curve = tuple[list[int], NDArray[np.float64]]
 """Steps (N,) and validation Dice (seeds, N)."""
@@ -53,6 +59,31 @@ def draw(curves: dict[str, Curve], title: str) -> bytes:
     axes.set(xlabel="step", ylabel="validation Dice", title=f"{title}: mean ± standard deviation over seeds")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=8, title="method, last Dice (seeds)", title_fontsize=8)
+    return png(figure)
+
+
+def draw_dots(rows: Sequence[Row], title: str, plain: str) -> bytes:
+    """PNG of a results file: a dot per seed, a bar at their mean, best on top; a broken line at the mean of `plain`."""
+    from matplotlib.figure import Figure
+
+    found = {row["method"]: numbers([one for one in rows if one["method"] == row["method"]], "dice") for row in rows}
+    order = sorted((name for name in found if found[name]), key=lambda name: mean(found[name]))
+    figure = Figure(figsize=(8, 0.27 * len(order) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for height, name in enumerate(order):
+        axes.plot(found[name], [height] * len(found[name]), "o", color="tab:blue", alpha=0.55, markersize=5)
+        axes.plot(mean(found[name]), height, "|", color="black", markersize=13, markeredgewidth=2)
+    if found.get(plain):
+        axes.axvline(mean(found[plain]), color="tab:orange", linestyle="--", linewidth=1.2)
+    axes.set_yticks(range(len(order)), order)
+    split = {"val": "validation", "test": "test"}[rows[0]["split"]]
+    axes.set(xlabel=f"mean Dice on {split} cases", title=f"{title}: seeds, their mean, broken line: {plain}")
+    axes.grid(alpha=0.3)
+    return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """A figure's picture."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return picture.getvalue()

@@ -285,21 +285,24 @@ def is_row_of(row: Row, run: Run) -> bool:
 def print_tables(grid: Grid, runs: Sequence[Run], results: Path) -> None:
     """Print the table of every split that was scored, and write it as Markdown and HTML beside its results file.
 
-    The learning curves are drawn beside them, if the runs are at hand.
+    Every seed's Dice is drawn beside it; the learning curves, too, if the runs are at hand.
     """
     from acwskd_edge.files import write_atomic
     from benchmarks.collect import read_csv
     from benchmarks.comparison import compare
-    from benchmarks.curves import write_curves
+    from benchmarks.curves import draw_dots, write_curves
 
     written = []
     for path in (results, test_file(results)):
         if path == results or path.exists():
-            table = compare(grid, read_csv(path), read_csv(cases_file(path)))
+            rows = read_csv(path)
+            table = compare(grid, rows, read_csv(cases_file(path)))
+            dots = path.with_name(f"{path.stem}-dots.png")
             write_atomic(path.with_suffix(".md"), table.markdown())
             write_atomic(path.with_suffix(".html"), table.html())
+            write_atomic(dots, draw_dots(rows, grid.title or grid.name, grid.plain or grid.reference))
             print(table.markdown())
-            written.append(path.with_suffix(".html"))
+            written += [path.with_suffix(".html"), dots]
     picture = results.with_name(f"{results.stem}-curves.png")
     finished = [run for run in runs if is_finished(run)]
     written += [picture] if write_curves(finished, grid.title or grid.name, picture) else []

@@ -97,7 +97,8 @@ class TestSweep:
         root, said = swept[0], capsys.readouterr().out
         assert (root / "results/boxes.md").read_text() in said
         assert "<title>Boxes</title>" in (root / "results/boxes.html").read_text()
-        assert cv2.imread(str(root / "results/boxes-curves.png")) is not None
+        for picture in ("boxes-curves.png", "boxes-dots.png"):
+            assert cv2.imread(str(root / "results" / picture)) is not None
 
     def test_the_test_split_is_touched_once_and_the_touch_is_recorded(
         self,
