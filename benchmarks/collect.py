@@ -65,7 +65,7 @@ def row_of(run: Path, method: str = "", split: str = "val", rule: str = "skip-em
         "hd95_unit": scores["hd95_unit"],
         "step_ms": round(1000 * median(seconds), 1),
         "peak_mb": cost.get("peak_mb"),
-        "macs": cost_of(contract)["macs"],
+        "macs": cost_of(contract, factories=True)["macs"],
         "device": " then ".join(devices_of(run)),
         "commit": contract.provenance["code"].partition("+g")[2] or contract.provenance["code"],
     }

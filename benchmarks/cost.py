@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from acwskd_edge.contract import Contract
-from acwskd_edge.models import MODELS, build_model
+from acwskd_edge.models import MODELS, build_model, import_factory, is_factory
 
 HOW = "MACs, torch.utils.flop_counter / 2"
 
@@ -29,13 +31,18 @@ def macs(network: nn.Module, channels: int, height: int, width: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def cost_of(contract: Contract) -> dict[str, int | None]:
-    """Parameters and MACs of the model a contract names, on its grid; null where the name is not in the registry."""
-    name = contract.provenance.get("model")
-    if name not in MODELS:
+def cost_of(contract: Contract, factories: bool = False) -> dict[str, int | None]:
+    """Parameters and MACs of the model a contract names, on its grid; null where the name is not in the registry.
+
+    Args:
+        factories: a `package.module:factory` is imported, which runs its code; for runs of one's own only.
+    """
+    name = contract.provenance.get("model") or ""
+    if name not in MODELS and not (factories and is_factory(name)):
         return {"parameters": None, "macs": None}
     with torch.device("meta"):
-        network = build_model(name, contract.channels, contract.classes)
+        build = import_factory(name) if is_factory(name) else partial(build_model, name)
+        network = build(contract.channels, contract.classes)
     return {
         "parameters": parameters(network),
         "macs": macs(network, contract.channels, contract.height, contract.width),

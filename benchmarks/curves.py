@@ -1,4 +1,4 @@
-"""A sweep's pictures: learning curves, a line and a band over seeds for every method; and every seed's Dice as a dot."""
+"""A sweep's pictures: learning curves, a line and a band over seeds for every method; every seed's Dice as a dot."""
 
 from __future__ import annotations
 

@@ -151,18 +151,39 @@ def published_check() -> list[Row]:
     return rows
 
 
-def line_of(row: Row) -> str:
-    """A row on the screen."""
-    start = f"{row['size']:>4} {row['model']:<23}{row['runtime']:<12}{row['precision']:<5}"
-    if "parameters" in row:
-        start += f"{row['parameters'] / 1e6:8.3f} M {row['macs'] / 1e6:9.1f} M"
-    if "missing" in row:
-        return f"{start}  {row['missing'][:140]}"
-    low, high = row["latency"]["median_ci95_ms"] or (float("nan"), float("nan"))
-    text = f"{start}{row['latency']['median_ms']:10.3f} ms ({low:.3f} to {high:.3f})"
-    if row["speedup"]:
-        text += f"{row['speedup']['ratio']:8.1f}x"
-    return text
+def table_of(rows: list[Row]) -> str:
+    """Markdown, one line a network and size: its costs, and in every runtime milliseconds and times faster."""
+    from benchmarks.collect import markdown
+    from benchmarks.table import count, milliseconds, times
+
+    def cell(row: Row) -> str:
+        if "latency" not in row:
+            return "-"
+        ratio = f", {times(row['speedup'])}" if row["speedup"] else ""
+        return f"{milliseconds(row['latency']['median_ms'])} ms{ratio}"
+
+    kinds = list(dict.fromkeys(f"{row['runtime']} {row['precision']}" for row in rows))
+    lines = []
+    for size, model in dict.fromkeys((row["size"], row["model"]) for row in rows):
+        own = [row for row in rows if (row["size"], row["model"]) == (size, model)]
+        cells = {f"{row['runtime']} {row['precision']}": cell(row) for row in own}
+        costs = [count(own[0].get(name)) for name in ("parameters", "macs")]
+        lines.append([str(size), model, *costs, *(cells[kind] for kind in kinds)])
+    return markdown(["pixels", "network", "parameters", "MACs", *kinds], lines)
+
+
+def caption_of(rows: list[Row]) -> str:
+    """What the table's figures are, how sure, and why one is missing."""
+    ratios = [row["speedup"] for row in rows if row.get("speedup") and row["speedup"]["ci95"]]
+    widest = max((max(one["ci95"][1] / one["ratio"], one["ratio"] / one["ci95"][0]) - 1 for one in ratios), default=0)
+    said = f"Median, and times faster than {BASELINE} in the same runtime and precision"
+    said += f", each ratio's 95 % interval within {100 * widest:.1f} %." if ratios else "."
+    lines = [
+        f"- {row['model']} {row['runtime']} {row['precision']} at {row['size']}: {row['missing'][:140]}"
+        for row in rows
+        if "missing" in row
+    ]
+    return "\n".join([said, *lines])
 
 
 def as_csv(rows: list[Row]) -> str:
@@ -257,8 +278,8 @@ def main() -> int:
             rows += measure(size, names, kinds_of(args.runtimes), args)
             write_json(args.output, {"key": key, **shared, "published": published_check(), "rows": rows})
             write_atomic(args.output.with_suffix(".csv"), as_csv(rows))
-    print("\n".join(line_of(row) for row in rows if str(row["size"]) in sizes))
-    print(f"columns: parameters, MACs (FLOPs / 2), median and its 95 % interval, times faster than {BASELINE}")
+    shown = [row for row in rows if str(row["size"]) in sizes]
+    print(f"{table_of(shown)}\n\n{caption_of(shown)}")
     print(f"{args.output}\nnext: python -m benchmarks.sweep peers --data acdc:FOLDER    # their Dice, one recipe")
     return 0
 

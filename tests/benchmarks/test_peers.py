@@ -11,11 +11,13 @@ from torch import nn
 
 from acwskd_edge.errors import MissingDependency, UsageError
 from acwskd_edge.models import build_model, import_factory, is_factory
+from benchmarks.collect import read_csv
+from benchmarks.comparison import compare
 from benchmarks.emitted import blank_contract, built, emit, kinds_of
 from benchmarks.grid import load_grid
 from benchmarks.peer_models.norms import ChannelNorm, GroupNorm
 from benchmarks.peer_models.unext import SHIFTS, shift
-from benchmarks.peers import PEERS, main, published_check
+from benchmarks.peers import PEERS, caption_of, main, published_check, table_of
 
 OWN = [name for name, peer in PEERS.items() if peer.published]
 TOLERANCE = 0.02  # published counts have two or three digits
@@ -89,6 +91,16 @@ def test_runtimes_are_named_with_their_precision() -> None:
     assert kinds_of("litert:int8, onnxruntime:fp32") == [("litert", "int8"), ("onnxruntime", "fp32")]
     with pytest.raises(UsageError, match="--runtimes tvm:fp32; allowed: onnxruntime:fp32"):
         kinds_of("tvm:fp32")
+
+
+def test_the_docs_have_the_tables_of_the_results_files() -> None:
+    results = Path(__file__).parents[2] / "benchmarks/results"
+    page = (results.parents[1] / "docs/peers.md").read_text(encoding="utf-8")
+    rows = json.loads((results / "peers-epyc-1thread.json").read_text(encoding="utf-8"))["rows"]
+    assert table_of(rows) in page
+    assert caption_of(rows) in page
+    scores, cases = (read_csv(results / name) for name in ("peers.csv", "peers-cases.csv"))
+    assert compare(load_grid("peers"), scores, cases).markdown().partition("\n\n")[2].rstrip() in page
 
 
 @pytest.mark.slow
