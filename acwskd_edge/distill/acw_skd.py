@@ -58,9 +58,7 @@ class AcwSkdSettings:
     t_max: float = 4.0
     reversal_end: float = 0.1  # share of training over which the gradient reversal grows from 0 to 1 (cosine)
     ramp_end: float = 0.3  # share of training over which the distillation terms grow from 0 to full (linear)
-    detached: bool = False  # the FRMs' inputs without gradient
-    guided: float = 0.0  # share of the truth in the masks of the penultimate FRM's context
-    batchwise: bool = False  # class vectors of the penultimate FRM's context averaged over the batch
+    detached: bool = False  # the FRMs see features without gradient, so that building an objective does not shape them
     hidden: int = 2  # width of the penultimate FRM's hidden layer, in units of F's channels
 
     def __post_init__(self) -> None:
@@ -140,7 +138,7 @@ class AcwSkd(Objective):
         if batch:
             images, labels = batch.images, batch.labels
         taps = network.taps(images)
-        built = self.build(network, taps, labels)
+        built = self.build(network, taps)
         truth = label_fractions(labels, self.classes, built.coarse)
         present = self.present(truth, built.coarse)
         rebuilt_vectors = self.vectors(built.target["vectors"], built.coarse)
@@ -169,24 +167,18 @@ class AcwSkd(Objective):
         }
         return loss, {name: value.detach() for name, value in log.items()}
 
-    def build(self, network: Tapped, taps: Taps, labels: Tensor) -> Built:
+    def build(self, network: Tapped, taps: Taps) -> Built:
         """Coarse masks -> class-wise features -> FRMs -> F^, f^ and z^."""
         coarse_logits = self.aux_head(taps.middle).float()
         coarse = coarse_logits.detach().softmax(dim=1)
         feature = pool(taps.penultimate, coarse)
         class_features = self.class_wise(feature.float(), coarse)
-        source, middle, sums = feature, taps.middle, class_features
+        seen, middle, sums = feature, taps.middle, class_features
         if self.settings.detached:
-            source, middle, sums = feature.detach(), middle.detach(), sums.detach()
+            seen, middle, sums = seen.detach(), middle.detach(), sums.detach()
         rebuilt = self.rebuild(sums)
-        vectors, masks = self.vectors(rebuilt, coarse), coarse
-        if self.settings.batchwise:
-            mass = coarse.sum(dim=(2, 3))[..., None]
-            vectors = ((vectors * mass).sum(0, keepdim=True) / mass.sum(0, keepdim=True)).expand_as(vectors)
-        if self.settings.guided:
-            masks = torch.lerp(coarse, label_fractions(labels, self.classes, coarse), self.settings.guided)
-        context = torch.einsum("bkc,bkhw->bchw", vectors, masks).to(feature.dtype)
-        built = self.frm(source, torch.cat([source, context, middle], dim=1))
+        context = torch.einsum("bkc,bkhw->bchw", self.vectors(rebuilt, coarse), coarse).to(feature.dtype)
+        built = self.frm(seen, torch.cat([seen, context, middle], dim=1))
         student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
         target = {"feature": built, "vectors": rebuilt, "logits": self.head(built)}
         return Built(coarse_logits, coarse, student, target)

@@ -28,6 +28,11 @@ class TestAcwSkdPreviousBatch(ObjectiveContract):
     settings = {"stage": "previous"}  # noqa: RUF012
 
 
+class TestAcwSkdDetached(ObjectiveContract):
+    name = "acw_skd"
+    settings = {"detached": True}  # noqa: RUF012
+
+
 def objective(**settings: object) -> tuple[torch.nn.Module, AcwSkd]:
     torch.manual_seed(0)
     network = build_model("s2d16", 1, CLASSES)
@@ -79,6 +84,19 @@ def test_no_gradient_reaches_the_objective_it_is_taught_by(term: str) -> None:
     built(network, *batch(), 1.0)[0].backward()
     for module in (built.frm, built.head, built.class_frm, built.class_head, built.aux_head):
         assert all(p.grad is None or not p.grad.abs().any() for p in module.parameters())
+
+
+@pytest.mark.parametrize("term", ["reconstruct", "class_label"])
+def test_building_a_detached_objective_does_not_shape_the_students_features(term: str) -> None:
+    shaped = {}
+    for detached in (False, True):
+        gradients = []
+        for weight in (0.0, 1.0):
+            network, built = objective(**{**ALONE, term: weight, "detached": detached})
+            built(network, *batch(), 1.0)[0].backward()
+            gradients.append([one.grad.clone() for one in network.parameters() if one.grad is not None])
+        shaped[detached] = any(not torch.equal(*pair) for pair in zip(*gradients, strict=True))
+    assert shaped == {False: True, True: False}
 
 
 def test_coarse_masks_pass_no_gradient_to_the_auxiliary_head() -> None:
