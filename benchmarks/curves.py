@@ -76,6 +76,7 @@ def draw_dots(rows: Sequence[Row], title: str, plain: str) -> bytes:
     if found.get(plain):
         axes.axvline(mean(found[plain]), color="tab:orange", linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(-0.6, len(order) - 0.4)
     split = {"val": "validation", "test": "test"}[rows[0]["split"]]
     axes.set(xlabel=f"mean Dice on {split} cases", title=f"{title}: seeds, their mean, broken line: {plain}")
     axes.grid(alpha=0.3)
