@@ -3,13 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
 # Of the demo's trainings, and that a row of its benchmark is timed; for a glance `make demo STEPS=150 SECONDS=5`.
 STEPS := 600
-SECONDS := 20
+SECONDS := 6
 DEMO := runs/demo
 DEMO_UNET := runs/demo-unet
 
 .PHONY: help setup demo test sample android-demo check format clean
 help:
-	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (10 to 20 minutes)"
+	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (some 20 minutes)"
 	@echo "make test          the whole test suite"
 	@echo "make web-demo      the sample network in your browser (needs node and npm)"
 	@echo "make android-demo  the web demo as an APK, built and signed here (needs Debian packages; it names them)"
