@@ -9,7 +9,7 @@ DEMO_UNET := runs/demo-unet
 
 .PHONY: help setup demo test sample android-demo check format clean
 help:
-	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (some 20 minutes)"
+	@echo "make demo          train, convert, verify, benchmark; ends with a table and a report (20 minutes or more)"
 	@echo "make test          the whole test suite"
 	@echo "make web-demo      the sample network in your browser (needs node and npm)"
 	@echo "make android-demo  the web demo as an APK, built and signed here (needs Debian packages; it names them)"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.collect import Row, numbers
 from benchmarks.grid import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from train.plots import png
 
 Curve = tuple[list[int], NDArray[np.float64]]
 """Steps (N,) and validation Dice (seeds, N)."""
@@ -81,13 +77,6 @@ def draw_dots(rows: Sequence[Row], title: str, plain: str) -> bytes:
     axes.set(xlabel=f"mean Dice on {split} cases", title=f"{title}: seeds, their mean, broken line: {plain}")
     axes.grid(alpha=0.3)
     return png(figure)
-
-
-def png(figure: Figure) -> bytes:
-    """A figure's picture."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
 
 
 def write_curves(runs: Iterable[Run], title: str, path: Path) -> bool:

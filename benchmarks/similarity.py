@@ -106,9 +106,9 @@ def measure(name: str, network: Tapped, contract: Contract, cases: list[Prepared
 
 def draw(before: Similarity, after: Similarity) -> bytes:
     """PNG: class-pair cosines above, confusion below, one network a column, one colour scale."""
-    import io
-
     from matplotlib.figure import Figure
+
+    from train.plots import png
 
     count = len(before.classes)
     side = max(3.2, CELL * count)
@@ -129,9 +129,7 @@ def draw(before: Similarity, after: Similarity) -> bytes:
             if count <= READABLE:
                 write_numbers(ax, values, (1.0 + low) / 2)
     figure.colorbar(shown, ax=axes, shrink=0.5, label="cosine, or share of the true voxels (cells: hundredths)")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
+    return png(figure)
 
 
 def write_numbers(ax: Any, values: NDArray[np.float64], middle: float) -> None:

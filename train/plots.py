@@ -11,6 +11,7 @@ from acwskd_edge.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NOT_TERMS = {"step", "lr", "seconds", "peak_mb", "loss", "grad_norm"}
 SCHEDULES = ("temperature", "reversal", "alpha")  # terms that are no losses
@@ -50,9 +51,14 @@ def draw_curves(history: list[dict[str, Any]], path: Path) -> None:
         panel.grid(alpha=0.3)
         if panel.lines:  # beside the panel: with fourteen classes it would cover the curves
             panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    write_atomic(path, png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure's picture."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
-    write_atomic(path, picture.getvalue())
+    return picture.getvalue()
 
 
 def draw(panel: Axes, records: list[dict[str, Any]], names: Iterable[str], smooth: bool = False) -> None:
