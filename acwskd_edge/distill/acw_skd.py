@@ -59,8 +59,6 @@ class AcwSkdSettings:
     reversal_end: float = 0.1  # share of training over which the gradient reversal grows from 0 to 1 (cosine)
     ramp_end: float = 0.3  # share of training over which the distillation terms grow from 0 to full (linear)
     detached: bool = False  # the FRMs see features without gradient, so that building an objective does not shape them
-    guided: float = 0.0  # share of the truth in the masks of the FRM's context
-    shared: bool = False  # z^ is read by the main head, whose weights it does not change
     hidden: int = 2  # width of the penultimate FRM's hidden layer, in units of F's channels
 
     def __post_init__(self) -> None:
@@ -140,7 +138,7 @@ class AcwSkd(Objective):
         if batch:
             images, labels = batch.images, batch.labels
         taps = network.taps(images)
-        built = self.build(network, taps, labels)
+        built = self.build(network, taps)
         truth = label_fractions(labels, self.classes, built.coarse)
         present = self.present(truth, built.coarse)
         rebuilt_vectors = self.vectors(built.target["vectors"], built.coarse)
@@ -169,7 +167,7 @@ class AcwSkd(Objective):
         }
         return loss, {name: value.detach() for name, value in log.items()}
 
-    def build(self, network: Tapped, taps: Taps, labels: Tensor) -> Built:
+    def build(self, network: Tapped, taps: Taps) -> Built:
         """Coarse masks -> class-wise features -> FRMs -> F^, f^ and z^."""
         coarse_logits = self.aux_head(taps.middle).float()
         coarse = coarse_logits.detach().softmax(dim=1)
@@ -179,18 +177,10 @@ class AcwSkd(Objective):
         if self.settings.detached:
             seen, middle, sums = seen.detach(), middle.detach(), sums.detach()
         rebuilt = self.rebuild(sums)
-        masks = coarse
-        if self.settings.guided:
-            masks = torch.lerp(coarse, label_fractions(labels, self.classes, coarse), self.settings.guided)
-        context = torch.einsum("bkc,bkhw->bchw", self.vectors(rebuilt, coarse), masks).to(feature.dtype)
+        context = torch.einsum("bkc,bkhw->bchw", self.vectors(rebuilt, coarse), coarse).to(feature.dtype)
         built = self.frm(seen, torch.cat([seen, context, middle], dim=1))
         student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
-        if self.settings.shared:
-            head = network.head
-            objective = F.conv2d(built, head.weight.detach(), head.bias.detach())
-        else:
-            objective = self.head(built)
-        target = {"feature": built, "vectors": rebuilt, "logits": objective}
+        target = {"feature": built, "vectors": rebuilt, "logits": self.head(built)}
         return Built(coarse_logits, coarse, student, target)
 
     def weights(self, progress: float) -> dict[str, float]:
