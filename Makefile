@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs; both set up .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
-# Of the demo's trainings, and that a row of its benchmark is timed; for a glance `make demo STEPS=150 SECONDS=5`.
+# Of the demo's trainings, and that a row of its benchmark is timed; for a glance `make demo STEPS=150 SECONDS=2`.
 STEPS := 600
 SECONDS := 6
 DEMO := runs/demo
