@@ -177,8 +177,9 @@ class AcwSkd(Objective):
         if self.settings.detached:
             seen, middle, sums = seen.detach(), middle.detach(), sums.detach()
         rebuilt = self.rebuild(sums)
-        context = torch.einsum("bkc,bkhw->bchw", self.vectors(rebuilt, coarse), coarse).to(feature.dtype)
-        built = self.frm(seen, torch.cat([seen, context, middle], dim=1))
+        # Channels last, as the features are: the FRM's first convolution would reorder a mixture of the two.
+        context = torch.einsum("bkc,bkhw->bhwc", self.vectors(rebuilt, coarse), coarse).to(feature.dtype)
+        built = self.frm(seen, torch.cat([seen, context.permute(0, 3, 1, 2), middle], dim=1))
         student = {"feature": feature, "vectors": class_features, "logits": network.coarse_logits(taps, feature)}
         target = {"feature": built, "vectors": rebuilt, "logits": self.head(built)}
         return Built(coarse_logits, coarse, student, target)
@@ -211,8 +212,10 @@ class AcwSkd(Objective):
         if rows == 0:
             nothing = coarse.new_zeros(())
             return dict.fromkeys(("penultimate", "class_wise", "inter_class", "adversarial"), nothing)
-        coarse, present = coarse[:rows], present[:rows]
-        ours = {name: value[:rows] for name, value in student.items()}
+        ours = student
+        if rows < len(coarse):  # a slice's gradient is a copy, and not channels last
+            coarse, present = coarse[:rows], present[:rows]
+            ours = {name: value[:rows] for name, value in student.items()}
         axes = tuple(range(2, ours["vectors"].dim()))
         vectors, wanted = self.vectors(ours["vectors"], coarse), self.vectors(target["vectors"], coarse)
         return {
