@@ -32,10 +32,12 @@ def step_of(model: str, objective_name: str, size: int) -> Callable[[], None]:
     """A training step on noise: bf16 autocast forward, backward, AdamW, at the end of every ramp."""
     import torch
 
+    from acwskd_edge.bench.conditions import keep_freed_memory
     from acwskd_edge.distill import build_objective
     from acwskd_edge.models import build_model
 
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a training does
     torch.manual_seed(0)
     images = torch.randn(BATCH, 1, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (BATCH, size, size))

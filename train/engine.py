@@ -25,6 +25,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
+from acwskd_edge.bench.conditions import keep_freed_memory
 from acwskd_edge.data.slices import TrainingSlices
 from acwskd_edge.distill.base import Objective
 from acwskd_edge.errors import UsageError
@@ -106,6 +107,8 @@ class Engine:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)  # it augments; with a pool as large as the machine, trainings side by side starve
         torch.backends.cudnn.benchmark = True  # every step has the same shapes
+        if self.device.type == "cpu":
+            keep_freed_memory()
         # DDP on a 1x1 convolution whose weights lie channels last: true, and of no consequence.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 

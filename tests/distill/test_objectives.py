@@ -105,6 +105,22 @@ def test_coarse_masks_pass_no_gradient_to_the_auxiliary_head() -> None:
     assert built.aux_head.weight.grad is None
 
 
+def test_what_a_frm_reads_and_the_features_gradient_are_channels_last_as_convolutions_want_them() -> None:
+    network, function = objective()
+    network.to(memory_format=torch.channels_last)
+    found = {}
+
+    def look(frm: torch.nn.Module, given: tuple[torch.Tensor, torch.Tensor]) -> None:
+        feature, found["context"] = given
+        feature.register_hook(lambda gradient: found.update(gradient=gradient))
+
+    function.frm.register_forward_pre_hook(look)
+    images, labels = batch()
+    function(network, images.contiguous(memory_format=torch.channels_last), labels, 1.0)[0].backward()
+    for one in found.values():
+        assert one.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_class_vectors_are_the_masked_means() -> None:
     _, built = objective()
     feature = torch.randn(2, 16, 8, 8)
