@@ -71,7 +71,9 @@ def compare(grid: Grid, rows: Sequence[Row], cases: Sequence[Row]) -> Table:
         line += [spread(numbers(own, "dice"), 4), gain(own, plain, "dice")]
         line += [gain(own, plain, f"dice_{hardest}") for _ in gains]
         line += paired(cases, name, reference, classes)
-        line += [spread(numbers(own, "hd95"), 2), ratio(own, plain, "step_ms"), middle(own, "peak_mb")]
+        alike = devices_of(own) == devices_of(plain)
+        step = ratio(own, plain, "step_ms") if alike else "-"
+        line += [spread(numbers(own, "hd95"), 2), step, middle(own, "peak_mb")]
         line += [count(int(found[0])) if (found := numbers(own, "macs")) else "-"]
         lines.append([*line, *(spread(numbers(own, f"dice_{one}"), 3) for one in classes)])
     return Table(
@@ -86,18 +88,24 @@ def caption(rows: Sequence[Row], cases: Sequence[Row], reference: str, plain: st
     patients, count_of = len({row["patient"] for row in cases}), len({row["case"] for row in cases})
     split = {"val": "validation", "test": "test"}[first["split"]]
     steps = ", ".join(map(str, sorted({int(row["steps"]) for row in rows})))
-    devices = " or ".join(sorted({row["device"] for row in rows if row.get("device")} - {"cpu"}))
-    where = f", trained on {devices}" if devices else ""
+    devices = devices_of(rows)
+    where = f", trained on {' or '.join(sorted(devices))}" if devices - {"cpu"} else ""
     return (
         f"{first['dataset']}, {split} split: {count_of} cases of {patients} patients; {first['size']} pixels, "
         f"{steps} steps, seeds {seeds}{where}. Rule for a class that a case lacks: {first['rule']}. "
         "Dice over whole cases: per class the mean over cases, then over classes; ± is the standard deviation over "
-        f"seeds. step: median training step relative to {plain}'s, not timed in turns. gain: Dice above {plain}'s"
+        f"seeds. step: median training step relative to {plain}'s on the same device, not timed in turns. "
+        f"gain: Dice above {plain}'s"
         + (f"; {hardest} is its hardest class. " if hardest else ". ")
         + f"- {reference}: difference of the mean Dice to {reference}'s, averaged over shared seeds, with its 95 % "
         "bootstrap interval over patients and the p of a two-sided Wilcoxon signed-rank test over patients, not "
         "corrected for the number of rows."
     )
+
+
+def devices_of(rows: Sequence[Row]) -> set[str]:
+    """What the runs were trained on."""
+    return {row.get("device") or "cpu" for row in rows}
 
 
 def spread(values: Sequence[float], digits: int) -> str:

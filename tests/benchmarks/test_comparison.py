@@ -74,12 +74,17 @@ def test_the_test_is_paired_over_patients(table: Table) -> None:
     assert cell(table, "plain", "p") == "-"
 
 
-def test_the_caption_names_the_gpu_that_trained(table: Table) -> None:
+def test_the_caption_names_what_trained_and_no_step_is_compared_across_devices(table: Table) -> None:
     assert "trained on" not in table.caption
     rows, cases = results({"plain": 0.0, "own": 1.0})
-    devices = {"plain": "cpu", "own": "NVIDIA T4"}
-    table = compare(GRID, [{**row, "device": devices[row["method"]]} for row in rows], cases)
-    assert "seeds 0, 1, trained on NVIDIA T4." in table.caption
+    for devices, named, comparable in (
+        (("NVIDIA T4", "NVIDIA T4"), "NVIDIA T4", True),
+        (("cpu", "NVIDIA T4"), "NVIDIA T4 or cpu", False),
+    ):
+        of = dict(zip(("plain", "own"), devices, strict=True))
+        table = compare(GRID, [{**row, "device": of[row["method"]]} for row in rows], cases)
+        assert f"seeds 0, 1, trained on {named}." in table.caption
+        assert (cell(table, "own", "step") != "-") == comparable
 
 
 def test_steps_are_a_column_where_they_differ(table: Table) -> None:
