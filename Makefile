@@ -39,7 +39,7 @@ demo: setup
 test: setup
 	$(PY) -m pytest -n 2 --dist worksteal
 
-# Identical to the bundles that are committed, on the same kind of machine.
+# Identical to the bundles that are committed with the code that their contracts name, on the same kind of machine.
 sample: setup
 	$(PY) -m train --recipe sample --out runs/sample
 	$(PY) -m convert runs/sample --target tflite,coreml --precision all --install web_demo,android_demo,ios_demo
