@@ -52,9 +52,10 @@ def draw(curves: dict[str, Curve], title: str) -> bytes:
         if len(values) > 1:
             spread = values.std(axis=0, ddof=1)
             axes.fill_between(steps, middle - spread, middle + spread, color=color, alpha=0.12, linewidth=0)
-    axes.set(xlabel="step", ylabel="validation Dice", title=f"{title}: mean ± standard deviation over seeds")
+    axes.set(xlabel="step", ylabel="validation Dice")
+    figure.suptitle(f"{title}: mean ± standard deviation over seeds", fontsize=11)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8, title="method, last Dice (seeds)", title_fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8, title="method, last Dice (seeds)", title_fontsize=8)
     return png(figure)
 
 
@@ -74,7 +75,8 @@ def draw_dots(rows: Sequence[Row], title: str, plain: str) -> bytes:
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(-0.6, len(order) - 0.4)
     split = {"val": "validation", "test": "test"}[rows[0]["split"]]
-    axes.set(xlabel=f"mean Dice on {split} cases", title=f"{title}: seeds, their mean, broken line: {plain}")
+    axes.set(xlabel=f"mean Dice on {split} cases")
+    figure.suptitle(f"{title}: seeds, their mean, broken line: {plain}", fontsize=11)
     axes.grid(alpha=0.3)
     return png(figure)
 
